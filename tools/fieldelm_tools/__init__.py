@@ -1,0 +1,1 @@
+"""The `fieldelm` command, its set-up and its development tools."""
