@@ -1,0 +1,122 @@
+"""Byte tables of the payloads: the one source of the codec, of the documentation and of the test vectors.
+
+A table is a tuple of fields in the order of their bytes, little-endian. A field is (name, code, unit) with a ``struct`` code,
+or a tuple of (name, shift, bits) that share one byte. Fixed point is written in the unit (``Q8.8``), and ``pack`` and
+``unpack`` work on the raw integers.
+"""
+
+import struct
+
+HELLO = (
+    ("firmware", "I", "major << 16 | minor << 8 | patch"),
+    ((("boot_cause", 0, 4), ("policy", 4, 2), ("kernels_native", 6, 1), ("model_restored", 7, 1)), "B", "bits"),
+    ("reports_fault", "B", "code of a fault found by the self-test, 0: none"),
+    ("heartbeat_s", "H", "s"),
+    ("window_period_s", "H", "s"),
+    ("bands", "B", "count"),
+    ("band_low_dhz", "I", "0.1 Hz"),
+    ("band_high_dhz", "I", "0.1 Hz"),
+    ("last_sequence", "H", "event sequence used last"),
+)
+
+ALERT = (
+    ((("event", 0, 5), ("severity", 5, 3)), "B", "bits"),
+    ((("verdict", 0, 2), ("policy", 2, 2), ("mode", 4, 4)), "B", "bits"),
+    ("score_ratio", "H", "Q8.8, saturates"),
+    ("age_s", "H", "s, saturates"),
+    ("band_a", "B", "band, 255: none"),
+    ("band_b", "B", "band, 255: none"),
+    ("sequence", "H", "low 16 bits"),
+)
+
+STATUS = (
+    ((("state", 0, 4), ("policy", 4, 2), ("verdict", 6, 2)), "B", "bits"),
+    ((("mode", 0, 4), ("change_unconfirmed", 4, 1), ("kernels_native", 5, 1), ("reserved", 6, 2)), "B", "bits"),
+    ("sensor_fault", "B", "code, 0: none"),
+    ("score_ratio", "H", "Q8.8, saturates"),
+    ("rms_g", "H", "0.1 mg, saturates"),
+    ("rms_velocity", "H", "0.01 mm/s, saturates"),
+    ("learned_rows", "I", "rows since the model was reset"),
+    ("battery_mv", "H", "mV, 0: unknown"),
+    ("temperature_c", "b", "degree C, -128: unknown"),
+    ("waiting_events", "B", "events not yet acknowledged, saturates"),
+    ("lost_events", "B", "events given up, saturates"),
+    ("heartbeat_s", "H", "s"),
+    ("window_period_s", "H", "s"),
+    ("uptime_h", "H", "h, saturates"),
+    ("downlink_snr", "b", "dB of the last downlink heard, -128: none yet"),
+)
+
+ACK = (((("more", 0, 1), ("reserved", 1, 7)), "B", "bits"),)
+
+# COMMAND and RESPONSE begin with these fields; arguments or the answer's data follow.
+COMMAND = (
+    ("command", "B", "code"),
+    ("command_sequence", "H", "names one command of this gateway to this node"),
+)
+
+RESPONSE = (
+    ("command", "B", "code"),
+    ("command_sequence", "H", "of the command answered"),
+    ("gateway", "B", "number of the gateway that sent it"),
+    ("result", "B", "code"),
+)
+
+# Arguments of the commands, behind COMMAND's own fields.
+ARGUMENTS = {
+    "retrain": (),
+    "policy": (("policy", "B", "code"),),
+    "interval": (("window_period_s", "H", "s, 0: leave"), ("heartbeat_s", "H", "s, 0: leave")),
+    "identify": (("seconds", "B", "s"),),
+    "reboot": (),
+}
+
+NO_BAND = 255
+
+
+def struct_format(table):
+    """The ``struct`` format of a table."""
+    return "<" + "".join([field[1] for field in table])
+
+
+def size(table):
+    """Bytes of a table."""
+    return struct.calcsize(struct_format(table))
+
+
+def pack_into(table, buffer, offset, values):
+    """Write ``values`` (name to integer) into ``buffer`` at ``offset``, return the offset behind.
+
+    Integers that do not fit saturate, since a full counter is worth more than a wrapped one. A missing name raises KeyError.
+    """
+    for name, code, _ in table:
+        if isinstance(name, tuple):
+            number = 0
+            for part, shift, bits in name:
+                number |= min(max(int(values[part]), 0), (1 << bits) - 1) << shift
+        else:
+            number = int(values[name])
+            bits = 8 * struct.calcsize("<" + code)
+            if code in "bhi":
+                number = min(max(number, -(1 << (bits - 1))), (1 << (bits - 1)) - 1)
+            else:
+                number = min(max(number, 0), (1 << bits) - 1)
+        struct.pack_into("<" + code, buffer, offset, number)
+        offset += struct.calcsize("<" + code)
+    return offset
+
+
+def unpack(table, buffer, offset=0):
+    """Read a table from ``buffer`` at ``offset``: a dict of name to integer. Raises ValueError if bytes are missing."""
+    if len(buffer) < offset + size(table):
+        raise ValueError("payload too short")
+    values = {}
+    for name, code, _ in table:
+        number = struct.unpack_from("<" + code, buffer, offset)[0]
+        offset += struct.calcsize("<" + code)
+        if isinstance(name, tuple):
+            for part, shift, bits in name:
+                values[part] = (number >> shift) & ((1 << bits) - 1)
+        else:
+            values[name] = number
+    return values
