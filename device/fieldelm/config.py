@@ -1,0 +1,168 @@
+"""The node's configuration: one JSON file, read once at start, checked key by key.
+
+``load`` returns nested dicts with every default filled in. What is wrong raises ConfigError, whose text names the file, the
+key and the mend; keys of secrets are named, their values never are.
+"""
+
+import json
+from binascii import unhexlify
+
+from fieldelm.codes import POLICIES
+
+SCHEMA = 1
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the text says where and what to write instead."""
+
+
+def _number(low, high, whole=True):
+    def check(value):
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            return "a whole number" if whole else "a number"
+        if not low <= value <= high:  # false for NaN, too
+            return "from %s to %s" % (low, high)
+        return None
+
+    return check
+
+
+def _one_of(*choices):
+    def check(value):
+        return None if value in choices else "one of " + ", ".join([json.dumps(c) for c in choices])
+
+    return check
+
+
+def _hex(digits):
+    def check(value):
+        problem = "%d hex digits" % digits
+        if not isinstance(value, str) or len(value) != digits:
+            return problem
+        try:
+            unhexlify(value)
+        except ValueError:
+            return problem
+        return None
+
+    return check
+
+
+def _text(value):
+    return None if isinstance(value, str) and 0 < len(value) <= 64 else "text of 1 to 64 characters"
+
+
+def _object(value):
+    return None if isinstance(value, dict) else "an object"
+
+
+def _keys(value):
+    if not isinstance(value, dict) or not value:
+        return 'an object like {"0": "32 hex digits"}'
+    for slot, key in value.items():
+        if slot not in ("0", "1") or _hex(32)(key):
+            return 'an object of key id "0" or "1" to 32 hex digits'
+    return None
+
+
+def _gateways(value):
+    if not isinstance(value, list) or not 1 <= len(value) <= 4:
+        return "a list of 1 to 4 gateway numbers"
+    for number in value:
+        if _number(1, 255)(number):
+            return "a list of gateway numbers from 1 to 255"
+    return None
+
+
+_REQUIRED = object()
+
+_TOP = {
+    "schema": (_REQUIRED, _one_of(SCHEMA)),
+    "role": ("node", _one_of("node")),
+    "board": (_REQUIRED, _text),
+    "name": ("", lambda value: None if isinstance(value, str) and len(value) <= 64 else "text of at most 64 characters"),
+    "eui": (_REQUIRED, _hex(16)),
+    "node_id": (_REQUIRED, _number(1, 65535)),
+    "keys": (_REQUIRED, _keys),
+    "key_id": (0, _one_of(0, 1)),
+    "console": ("events", _one_of("rows", "events", "off")),
+    "options": ({}, _object),
+}
+
+_SECTIONS = {
+    "radio": {
+        "freq_khz": (868100, _number(137000, 1020000)),
+        "sf": (9, _number(7, 12)),
+        "bw": ("125", _one_of("62.5", "125", "250", "500")),
+        "coding_rate": (5, _number(5, 8)),
+        "preamble_len": (8, _number(6, 1000)),
+        "output_power": (14, _number(-9, 22)),
+    },
+    "sense": {
+        "kind": ("waveform", _one_of("waveform", "spectrum", "features")),
+        "rate_hz": (1600, _number(1, 100000, False)),
+        "samples": (1024, _number(16, 2048)),
+        "inputs": (511, _number(1, 1024)),
+        "axis": ("sum", _one_of("x", "y", "z", "sum")),
+        "period_s": (60, _number(0.1, 65535, False)),
+        "bands": (64, _number(1, 128)),
+        "band_low_hz": (0, _number(0, 50000, False)),
+        "band_high_hz": (0, _number(0, 50000, False)),
+    },
+    "learn": {
+        "hidden": (22, _number(1, 64)),
+        "seed": (1, _number(0, 0xFFFFFFFF)),
+        "policy": ("auto", _one_of(*POLICIES)),
+        "train_rows": (64, _number(8, 100000)),
+        "calibration_rows": (32, _number(8, 100000)),
+    },
+    "link": {
+        "heartbeat_s": (900, _number(10, 65535)),
+        "tag_bytes": (4, _one_of(4, 8)),
+        "gateways": ([1], _gateways),
+        "battery_low_mv": (2400, _number(0, 10000)),
+    },
+}
+
+
+def _fill(where, table, given, open_ended=()):
+    if not isinstance(given, dict):
+        raise ConfigError("%s: must be an object" % where)
+    result = {}
+    for key in given:
+        if key not in table and key not in open_ended:
+            raise ConfigError("%s: unknown key %s; known are %s" % (where, json.dumps(key), ", ".join(sorted(table))))
+    for key, (default, check) in table.items():
+        value = given.get(key, default)
+        if value is _REQUIRED:
+            raise ConfigError("%s: key %s is missing" % (where, json.dumps(key)))
+        problem = check(value)
+        if problem:
+            raise ConfigError("%s: %s must be %s" % (where, json.dumps(key), problem))
+        result[key] = value
+    return result
+
+
+def check(given, where="config"):
+    """Return the configuration with its defaults filled in. Raises ConfigError."""
+    config = _fill(where, _TOP, given, _SECTIONS)
+    for section, table in _SECTIONS.items():
+        config[section] = _fill("%s: %s" % (where, section), table, given.get(section, {}))
+    if str(config["key_id"]) not in config["keys"]:
+        raise ConfigError('%s: "key_id" names a key that "keys" does not have' % where)
+    sense = config["sense"]
+    if sense["band_high_hz"] and sense["band_high_hz"] <= sense["band_low_hz"]:
+        raise ConfigError('%s: sense: "band_high_hz" must be above "band_low_hz"' % where)
+    return config
+
+
+def load(path):
+    """Read and check the configuration file. Raises ConfigError."""
+    try:
+        with open(path) as file:
+            given = json.load(file)
+    except OSError as error:
+        raise ConfigError("%s: cannot be read (%s); provision the node" % (path, error))
+    except ValueError:
+        raise ConfigError("%s: is not valid JSON; provision the node again or mend the file" % path)
+    return check(given, path)

@@ -1,0 +1,142 @@
+"""The node's end of the radio link: seal, send, wait for the receive window, open the answer.
+
+Timing (Class A style): the gateway's answer begins 1,000 ± 20 ms after the end of the uplink, on the same channel and spreading
+factor with inverted IQ. A frame that asks for an acknowledgement and hears none is repeated, the same bytes, after a random
+pause; that is one exchange. A later attempt is a new frame with a fresh counter.
+"""
+
+from binascii import unhexlify
+
+from micropython import const
+
+from fieldelm import frame, payloads
+from fieldelm.ccm import Ccm
+
+try:
+    from os import urandom
+except ImportError:  # stock builds without it
+    from random import getrandbits
+
+    def urandom(n):
+        return bytes([getrandbits(8) for _ in range(n)])
+
+
+_WINDOW_MS = const(1000)
+_GUARD_MS = const(25)  # the gateway's 20 ms and our clock's drift over a second
+_PAUSE_MS = const(500)  # shortest pause before a repeat, longest is five times this
+ATTEMPTS = const(3)  # of one exchange; all of them end within the 10 s for which a gateway repeats its answer
+
+
+def random_below(n):
+    """A uniform random integer below n ≤ 65536; it spreads transmissions, it is no secret."""
+    high, low = urandom(2)
+    return (high << 8 | low) % n
+
+
+class Link:
+    """Exchanges of one node with its gateways.
+
+    ``counters``: fieldelm.storage.Counters. ``buffer`` is where the caller puts the plain payload, at ``payload_start(kind)``.
+    """
+
+    def __init__(self, config, radio, clock, counters):
+        self.radio = radio
+        self.clock = clock
+        self.counters = counters
+        self.node_id = config["node_id"]
+        self.key_id = config["key_id"]
+        self._eui = unhexlify(config["eui"])
+        self._cipher = Ccm(unhexlify(config["keys"][str(self.key_id)]))
+        self._gateways = tuple(config["link"]["gateways"])
+        self._tag = config["link"]["tag_bytes"]
+        self.buffer = bytearray(frame.MAX_BYTES)
+        self._view = memoryview(self.buffer)
+        self._answer = bytearray(frame.MAX_BYTES)
+        self._nonce = bytearray(frame.NONCE_BYTES)
+        radio_config = config["radio"]
+        # a preamble and the few symbols that a receiver needs to see it (SX1276 datasheet 4.1.1.6: Tsym = 2^SF / BW)
+        symbols = radio_config["preamble_len"] + 13
+        self._listen_ms = 2 * _GUARD_MS + int(symbols * (1 << radio_config["sf"]) / float(radio_config["bw"])) + 1
+        # of the last exchange
+        self.counter = 0
+        self.airtime_us = 0
+        self.frames_sent = 0
+        self.downlink_snr = None  # quarter dB
+        self.answer = None  # plain payload of the downlink
+        self.answer_gateway = 0
+        self.rejected = 0  # downlinks whose header, counter or tag did not fit
+
+    @staticmethod
+    def payload_start(kind):
+        """Where in ``buffer`` the payload of a frame of this type begins."""
+        return frame.header_bytes(kind)
+
+    def exchange(self, kind, end, ack_wanted):
+        """Send ``buffer[:end]`` as a new frame; return the type of the authentic answer, or 0 for none.
+
+        A COMMAND answers as well as an ACK does. The answer's payload is in ``answer`` until the next exchange.
+        Raises OSError if the radio does not work.
+        """
+        counter = self.counters.next_frame()
+        self.counter = counter
+        frame.header_into(self.buffer, kind, ack_wanted, self.key_id, self.node_id, counter)
+        length = frame.seal_into(self.buffer, end, self._cipher, self._nonce, self._eui, counter, frame.UPLINK, self._tag)
+        self.answer = None
+        self.airtime_us = 0
+        self.length = length
+        attempt = 0
+        while True:
+            attempt += 1
+            self.frames_sent += 1
+            self.radio.send(self._view[:length])
+            self.airtime_us += self.radio.get_time_on_air_us(length)
+            answer = self._receive()
+            if answer or not ack_wanted or attempt == ATTEMPTS:
+                self.radio.sleep()
+                return answer
+            self.clock.sleep_ms(_PAUSE_MS + random_below(4 * _PAUSE_MS))
+
+    def _receive(self):
+        # everything that comes within the window is tried; what is not for us does not close it
+        opened = self.clock.now_ms() + _WINDOW_MS - _GUARD_MS
+        self.clock.sleep_ms(_WINDOW_MS - _GUARD_MS)
+        closes = opened + self._listen_ms
+        while True:
+            left = closes - self.clock.now_ms()
+            if left <= 0:
+                return 0
+            packet = self.radio.recv(left)
+            if not packet:
+                return 0
+            kind = self._open(packet)
+            if kind:
+                self.downlink_snr = packet.snr
+                return kind
+            self.rejected += 1
+
+    def _open(self, packet):
+        # 0, or the type of an authentic answer to the frame just sent
+        length = len(packet)
+        try:
+            header = frame.parse(packet, self._gateways[0])
+        except frame.FrameError:
+            return 0
+        if header.node_id != self.node_id or header.counter != self.counter & 0xFFFF or header.key_id != self.key_id:
+            return 0
+        for gateway in self._gateways:
+            self._answer[:length] = packet
+            try:
+                start, end = frame.open_into(
+                    self._answer, length, self._cipher, self._nonce, self._eui, self.counter, gateway
+                )
+            except frame.TagError:
+                continue
+            self.answer = memoryview(self._answer)[start:end]
+            self.answer_gateway = gateway
+            return header.kind
+        return 0
+
+    def command(self):
+        """Read the answer as a COMMAND: (code, sequence, arguments). Raises ValueError if it is too short."""
+        head = payloads.unpack(payloads.COMMAND, self.answer)
+        return head["command"], head["command_sequence"], self.answer[payloads.size(payloads.COMMAND) :]

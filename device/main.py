@@ -1,0 +1,26 @@
+"""What starts at power-on: read the configuration, open the board, run the node.
+
+On the Unix port: ``micropython main.py [config.json]``, with the node's folder as working directory.
+"""
+
+import sys
+
+
+def main(path="config.json"):
+    """Run the node that the file describes. Returns an exit code when a recording ends or the configuration is wrong."""
+    from fieldelm import config
+
+    try:
+        settings = config.load(path)
+        board = __import__("board").open(settings)
+    except config.ConfigError as error:
+        print("fieldelm: %s" % error)
+        return 2
+    from fieldelm.node import Node
+
+    Node(settings, board).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:2]))
