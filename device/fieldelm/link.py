@@ -123,8 +123,9 @@ class Link:
             return 0
         if header.node_id != self.node_id or header.counter != self.counter & 0xFFFF or header.key_id != self.key_id:
             return 0
+        received = memoryview(packet)  # a bytearray's subclass cannot be assigned to a slice
         for gateway in self._gateways:
-            self._answer[:length] = packet
+            self._answer[:length] = received
             try:
                 start, end = frame.open_into(
                     self._answer, length, self._cipher, self._nonce, self._eui, self.counter, gateway

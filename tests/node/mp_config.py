@@ -1,0 +1,89 @@
+"""fieldelm.config: defaults, and errors that name the key and the mend but never a secret."""
+
+import json
+
+from fieldelm import config
+
+_SECRET = "00112233445566778899aabbccddeeff"
+
+
+def _good():
+    return {"schema": 1, "board": "sim", "eui": "0200000000000001", "node_id": 7, "keys": {"0": _SECRET}}
+
+
+def _fails(change, *words):
+    given = _good()
+    change(given)
+    try:
+        config.check(given, "config.json")
+    except config.ConfigError as error:
+        text = str(error)
+        for word in ("config.json",) + words:
+            assert word in text, (word, text)
+        assert _SECRET not in text
+        assert "\n" not in text
+        return
+    raise AssertionError("accepted: %s" % json.dumps(given))
+
+
+def _put(*path_and_value):
+    def change(given):
+        for key in path_and_value[:-2]:
+            given = given.setdefault(key, {})
+        given[path_and_value[-2]] = path_and_value[-1]
+
+    return change
+
+
+def test_defaults_are_filled_in():
+    filled = config.check(_good())
+    assert filled["role"] == "node"
+    assert filled["radio"]["sf"] == 9
+    assert filled["learn"]["hidden"] == 22
+    assert filled["link"]["gateways"] == [1]
+
+
+def test_wrong_values_name_the_key():
+    _fails(_put("surprise", 1), "surprise", "known are")
+    _fails(_put("radio", "spreading", 7), "radio", "spreading")
+    _fails(_put("radio", "sf", 13), "radio", '"sf"', "7", "12")
+    _fails(_put("radio", "sf", "9"), '"sf"')
+    _fails(_put("radio", "sf", True), '"sf"')
+    _fails(_put("radio", 5), "radio", "object")
+    _fails(_put("node_id", 0), "node_id")
+    _fails(_put("eui", "xyz"), "eui", "16 hex digits")
+    _fails(_put("eui", "zz00000000000001"), "eui")
+    _fails(_put("schema", 2), "schema")
+    _fails(_put("sense", "period_s", float("nan")), "period_s")
+    _fails(_put("learn", "policy", "perhaps"), "auto", "ask", "never")
+    _fails(_put("link", "gateways", []), "gateways")
+    _fails(_put("link", "gateways", [0]), "gateways")
+    _fails(_put("key_id", 1), "key_id")
+    _fails(lambda given: given.pop("board"), "board", "missing")
+
+
+def test_keys_are_checked_but_never_shown():
+    _fails(_put("keys", {}), "keys")
+    _fails(_put("keys", {"0": _SECRET + "00"}), "keys")
+    _fails(_put("keys", {"2": _SECRET}), "keys")
+    _fails(_put("keys", _SECRET), "keys")
+
+
+def test_contradicting_bands():
+    def change(given):
+        given["sense"] = {"band_low_hz": 100, "band_high_hz": 50}
+
+    _fails(change, "band_high_hz", "band_low_hz")
+
+
+def test_files_that_cannot_be_read():
+    for name, content in (("absent.json", None), ("broken.json", "{"), ("list.json", "[]"), ("empty.json", "")):
+        if content is not None:
+            with open(name, "w") as file:
+                file.write(content)
+        try:
+            config.load(name)
+        except config.ConfigError as error:
+            assert name in str(error)
+        else:
+            raise AssertionError(name)
