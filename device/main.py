@@ -17,8 +17,15 @@ def main(path="config.json"):
         print("fieldelm: %s" % error)
         return 2
     from fieldelm.node import Node
+    from fieldelm.storage import StorageError
 
-    Node(settings, board).run()
+    try:
+        node = Node(settings, board)
+    except StorageError as error:
+        # without its counters a node could repeat a nonce, which would give its key away
+        print("fieldelm: %s; provision the node with a new key" % error)
+        return 1
+    node.run()
     return 0
 
 

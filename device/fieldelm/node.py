@@ -14,7 +14,7 @@ from micropython import const
 from fieldelm import __version__, codes, frame, kernels, payloads
 from fieldelm.events import EventQueue
 from fieldelm.link import Link
-from fieldelm.storage import Counters, Record
+from fieldelm.storage import Counters, Record, StorageError
 from fieldelm.watcher import Watcher
 
 _STATUS_SPACING_MS = const(120000)  # a change of state brings the next STATUS forward, but not more often
@@ -32,8 +32,12 @@ def q8_8(value):
     return max(int(value * 256 + 0.5), 0)
 
 
-def _state_code(name):
-    return codes.STATES.index(name)
+def _stored(record):
+    # what can be had again (settings from the configuration, the model by learning) does not stop the node when it is spoilt
+    try:
+        return record.load()
+    except StorageError:
+        return None
 
 
 class Node:
@@ -76,7 +80,7 @@ class Node:
     # what must outlast a power cut
 
     def _restore_settings(self):
-        if self._settings.load() == 5:
+        if _stored(self._settings) == 5:
             policy, period_s, heartbeat_s = struct.unpack_from("<BHH", self._settings.data, 0)
             self.config["learn"]["policy"] = codes.POLICIES[policy]
             self.period_ms = period_s * 1000 if period_s else self.period_ms
@@ -97,12 +101,11 @@ class Node:
     def _restore_commands(self):
         # rows of gateway, sequence, command, result; gateway 0 is a free row
         self._answered = self._commands.data
-        length = self._commands.load()
-        if length != 5 * _RECENT:
+        if _stored(self._commands) != 5 * _RECENT:
             self._answered[:] = bytes(5 * _RECENT)
 
     def _restore_model(self):
-        length = self._model.load()
+        length = _stored(self._model)
         return bool(length) and self.watcher.load(self._model.data[:length])
 
     def save_model(self):
@@ -291,7 +294,7 @@ class Node:
             link.buffer,
             link.payload_start(frame.STATUS),
             {
-                "state": _state_code(w.state),
+                "state": codes.STATES.index(w.state),
                 "policy": codes.POLICIES.index(w.policy),
                 "verdict": codes.VERDICTS.index(w.verdict),
                 "mode": w.mode,
