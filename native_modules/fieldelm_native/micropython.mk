@@ -1,0 +1,7 @@
+# User C module for ports built with make: make USER_C_MODULES=<checkout>/native_modules
+FIELDELM_NATIVE_DIR := $(USERMOD_DIR)
+FIELDELM_CORE_DIR := $(dir $(FIELDELM_NATIVE_DIR))core
+
+SRC_USERMOD_C += $(FIELDELM_NATIVE_DIR)/fieldelm_native.c
+SRC_USERMOD_LIB_C += $(addprefix $(FIELDELM_CORE_DIR)/, maths.c spectrum.c elm.c)
+CFLAGS_USERMOD += -I$(FIELDELM_CORE_DIR)
