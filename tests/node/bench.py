@@ -126,3 +126,65 @@ def configuration():
     from fieldelm import config
 
     return config.check({"schema": 1, "board": "sim", "eui": EUI, "node_id": 7, "keys": {"0": KEY}, "console": "off"})
+
+
+class Sensor:
+    """A rotating machine in one axis: two tones and noise, as raw counts; ``gain`` and ``extra`` change it, ``silent`` breaks it."""
+
+    kind = "waveform"
+    rate_hz = 1600
+    axes = 1
+    full_scale = 32767
+    g_per_count = 1 / 4096
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.silent = False
+        self.windows = 0
+        self.broad = 0  # amplitude of added noise, counts
+        self._noise = 12345
+
+    def read(self, out):
+        if self.silent:
+            raise OSError("no answer")
+        self.windows += 1
+        self.clock.ms += 1000 * len(out) // self.rate_hz
+        noise = self._noise
+        phase = self.windows * 7
+        for i in range(len(out)):
+            noise = (noise * 1103515245 + 12345) & 0x7FFFFFFF
+            tone = ((i + phase) % 32 - 16) * 40 + ((i + phase) % 12 - 6) * 25
+            out[i] = tone + ((noise >> 16) % 201 - 100) * (100 + self.broad) // 100
+        self._noise = noise
+        return len(out)
+
+
+class Reboot(Exception):
+    pass
+
+
+class Board:
+    """Everything a node stands on; ``identified`` and ``battery`` are what a test looks at or turns."""
+
+    name = "bench"
+    boot_cause = 1
+
+    def __init__(self):
+        self.clock = Clock()
+        self.gateway = Gateway()
+        self.radio = Radio(self.clock, self.gateway)
+        self.sensor = Sensor(self.clock)
+        self.identified = []
+        self.battery = 3000
+
+    def battery_mv(self):
+        return self.battery
+
+    def temperature_c(self):
+        return 21.4
+
+    def identify(self, seconds):
+        self.identified.append(seconds)
+
+    def reboot(self):
+        raise Reboot()
