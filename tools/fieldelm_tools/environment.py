@@ -2,12 +2,12 @@
 
     repository_root() -> Path                    the checkout
     build_directory() -> Path                    build/ of the checkout
-    micropython() -> MicroPython                 executable, where it came from, version, architecture, which kernels it runs
+    micropython() -> MicroPython                 executable, its origin, version and architecture, and the kernels it runs
     micropython_command() -> list[str]           the executable alone, to be followed by options and a script
     micropath(board="sim") -> list[Path]         entries of MICROPYPATH: device, boards/<board>, the native modules
     micropython_environment(board="sim") -> dict os.environ with MICROPYPATH, for subprocess
 
-Everything raises `SetupError`, one line with the mend, when it finds nothing. Standard library only: set-up itself runs on it.
+Everything raises `SetupError`, one line with the mend, when it finds nothing. Standard library only: set-up runs on it.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from .errors import SetupError, UsageError
 
 RECORD = "environment.json"
 # numbers of sys.implementation._mpy >> 10 (py/persistentcode.h of MicroPython) as the names of its build system
-NATIVE_ARCHITECTURES = {1: "x86", 2: "x64", 3: "armv6", 4: "armv6m", 5: "armv7m", 6: "armv7em", 7: "armv7emsp", 8: "armv7emdp"}
+NATIVE_ARCHITECTURES = {1: "x86", 2: "x64", 3: "armv6", 4: "armv6m", 5: "armv7m", 7: "armv7emsp", 8: "armv7emdp"}
 
 
 @dataclasses.dataclass(frozen=True)

