@@ -22,7 +22,7 @@ COMPILERS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to build."""
     what = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
-    natmods = what.add_parser("natmods", help="the kernels for armv6m (Pico), armv7emsp (Pico 2) and x64 (this machine)")
+    natmods = what.add_parser("natmods", help="the kernels for armv6m (Pico), armv7emsp (Pico 2) and x64")
     natmods.add_argument("--arch", action="append", choices=list(COMPILERS), help="only this architecture (repeatable)")
 
 
@@ -51,6 +51,6 @@ def natmod(architecture: str) -> Path:
     target = build_directory() / "natmods" / architecture
     target.mkdir(parents=True, exist_ok=True)
     folder = repository_root() / "native_modules" / MODULE
-    settings = {"ARCH": architecture, "MPY_DIR": tree, "PYTHON": python, "MPY_CROSS": mpy_cross(tree), "OUT": target}
-    make(folder, settings, f"natmod-{architecture}")
+    paths = {"MPY_DIR": tree, "PYTHON": python, "MPY_CROSS": mpy_cross(tree), "OUT": target}
+    make(folder, {"ARCH": architecture, **paths}, f"natmod-{architecture}")
     return target / f"{MODULE}.mpy"

@@ -2,7 +2,7 @@
 
     repository_root() -> Path                    the checkout
     build_directory() -> Path                    build/ of the checkout
-    micropython() -> MicroPython                 executable, its origin, version and architecture, and the kernels it runs
+    micropython() -> MicroPython                 executable, origin, version, architecture and kernels
     micropython_command() -> list[str]           the executable alone, to be followed by options and a script
     micropath(board="sim") -> list[Path]         entries of MICROPYPATH: device, boards/<board>, the native modules
     micropython_environment(board="sim") -> dict os.environ with MICROPYPATH, for subprocess

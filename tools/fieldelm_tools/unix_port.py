@@ -58,7 +58,7 @@ def ask(executable: Path, path: str) -> tuple[list[int | str], int, bool]:
         raise SetupError(f"{executable} does not start: {error}") from None
     except ValueError:
         complaint = (done.stderr.strip() or "it printed nothing").splitlines()[-1]
-        raise SetupError(f"{executable} is no MicroPython with AES (cryptolib), as the node needs: {complaint}") from None
+        raise SetupError(f"{executable} is no MicroPython with AES (cryptolib): {complaint}") from None
     return version, mpy, kernels
 
 
