@@ -64,7 +64,9 @@ def test_version_is_that_of_the_node(capsys):
     assert version("fieldelm") == __version__
 
 
-@pytest.mark.parametrize("words", [[], ["sing"], ["--loud"], ["work", "--tims", "3"], ["work", "--times", "x"], ["work", "x"]])
+@pytest.mark.parametrize(
+    "words", [[], ["sing"], ["--loud"], ["work", "--tims", "3"], ["work", "--times", "x"], ["work", "x"]]
+)
 def test_wrong_usage_is_one_line_and_exit_2(words, command, capsys):
     command("return 0")
     with pytest.raises(SystemExit) as leave:

@@ -15,7 +15,9 @@ from fieldelm_tools.errors import SetupError, UsageError
 
 def run(*arguments, board="sim"):
     line = [*environment.micropython_command(), *arguments]
-    return subprocess.run(line, env=environment.micropython_environment(board), capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        line, env=environment.micropython_environment(board), capture_output=True, text=True, timeout=60
+    )
 
 
 def test_micropython_runs_with_the_heap_of_a_pico():
@@ -32,7 +34,9 @@ def test_micropython_finds_the_node_and_its_board():
 def test_micropython_encrypts_aes_as_published():
     """FIPS 197, appendix B."""
     key, plain = "2b7e151628aed2a6abf7158809cf4f3c", "3243f6a8885a308d313198a2e0370734"
-    script = f"import cryptolib; print(cryptolib.aes(bytes.fromhex('{key}'), 1).encrypt(bytes.fromhex('{plain}')).hex())"
+    script = (
+        f"import cryptolib; print(cryptolib.aes(bytes.fromhex('{key}'), 1).encrypt(bytes.fromhex('{plain}')).hex())"
+    )
     assert run("-c", script).stdout.strip() == "3925841d02dc09fbdc118597196a0b32"
 
 
@@ -62,7 +66,13 @@ def test_spoilt_record_names_the_mend(build, text):
 
 
 def test_vanished_executable_names_the_mend(build):
-    record = {"executable": "/nowhere/micropython", "origin": "given", "version": "1", "architecture": "", "kernels": "python"}
+    record = {
+        "executable": "/nowhere/micropython",
+        "origin": "given",
+        "version": "1",
+        "architecture": "",
+        "kernels": "python",
+    }
     (build / environment.RECORD).write_text(json.dumps(record))
     with pytest.raises(SetupError, match=r"gone from /nowhere/micropython: run `make setup`"):
         environment.micropython()
@@ -74,7 +84,13 @@ def test_unknown_board_is_answered_with_the_known_ones():
 
 
 def test_path_holds_the_native_module_only_where_it_is_used(build):
-    record = {"executable": sys.executable, "origin": "given", "version": "1", "architecture": "x64", "kernels": "python"}
+    record = {
+        "executable": sys.executable,
+        "origin": "given",
+        "version": "1",
+        "architecture": "x64",
+        "kernels": "python",
+    }
     (build / environment.RECORD).write_text(json.dumps(record))
     assert all("natmods" not in str(path) for path in environment.micropath())
     (build / environment.RECORD).write_text(json.dumps({**record, "kernels": "native module"}))

@@ -11,7 +11,12 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ["requirements.lock", "requirements-micropython.lock"]
 PLATFORMS = [
-    {"sys_platform": "linux", "platform_machine": machine, "python_version": python, "python_full_version": f"{python}.4"}
+    {
+        "sys_platform": "linux",
+        "platform_machine": machine,
+        "python_version": python,
+        "python_full_version": f"{python}.4",
+    }
     for machine in ("x86_64", "aarch64")
     for python in ("3.11", "3.12", "3.13")
 ]
@@ -33,11 +38,15 @@ def applies(requirement, platform):
 
 def unmet(wanted, lock, platform):
     pins = {
-        canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin, _ in entries(lock) if applies(pin, platform)
+        canonicalize_name(pin.name): next(iter(pin.specifier)).version
+        for pin, _ in entries(lock)
+        if applies(pin, platform)
     }
     requirements = [item for item in map(Requirement, wanted) if applies(item, platform)]
     assert requirements or lock == LOCKS[1]
-    return [str(item) for item in requirements if not item.specifier.contains(pins.get(canonicalize_name(item.name), "0"))]
+    return [
+        str(item) for item in requirements if not item.specifier.contains(pins.get(canonicalize_name(item.name), "0"))
+    ]
 
 
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda item: f"{item['platform_machine']}-{item['python_version']}")
@@ -70,7 +79,11 @@ def test_lock_names_no_address(lock):
 def test_every_direct_dependency_has_its_licence_noted():
     text = (ROOT / "docs" / "reference" / "licences.md").read_text()
     project = PYPROJECT["project"]
-    groups = [project["dependencies"], *project["optional-dependencies"].values(), *PYPROJECT["dependency-groups"].values()]
+    groups = [
+        project["dependencies"],
+        *project["optional-dependencies"].values(),
+        *PYPROJECT["dependency-groups"].values(),
+    ]
     names = {Requirement(item).name for group in groups for item in group}
     assert names
     assert [name for name in names if f"| {name} |" not in text] == []

@@ -116,7 +116,9 @@ def test_source_is_fetched_once_and_unpacked_without_its_top_folder(source, tmp_
 
 @pytest.mark.skipif(debian.program("apt-get") is None, reason="no apt-get")
 def test_altered_source_is_refused_and_not_kept(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "download", lambda source, mirror, folder: archive(folder / "hello_1.0.orig.tar.xz", "x"))
+    monkeypatch.setattr(
+        sources, "download", lambda source, mirror, folder: archive(folder / "hello_1.0.orig.tar.xz", "x")
+    )
     with pytest.raises(SetupError, match="another SHA-256"):
         sources.unpacked(source, tmp_path / "build" / "hello")
     assert list((tmp_path / "build" / "downloads").glob("hello*")) == []
@@ -170,7 +172,9 @@ def test_native_module_for_the_pico_is_built_or_its_compiler_named(architecture,
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.skipif(debian.program("gcc") is None or debian.program("apt-get") is None, reason="no C compiler or no apt-get")
+@pytest.mark.skipif(
+    debian.program("gcc") is None or debian.program("apt-get") is None, reason="no C compiler or no apt-get"
+)
 def test_unix_port_built_from_source_has_aes_and_the_kernels(tmp_path, monkeypatch):
     """What machines without a ready-made MicroPython get."""
     monkeypatch.setattr(unix_port, "build_directory", lambda: tmp_path)
