@@ -32,6 +32,11 @@ def q8_8(value):
     return max(int(value * 256 + 0.5), 0)
 
 
+def _known(value):
+    # JSON knows no NaN
+    return value if value == value else None
+
+
 def _stored(record):
     # what can be had again (settings from the configuration, the model by learning) does not stop the node when it is spoilt
     try:
@@ -128,14 +133,14 @@ class Node:
                 "row",
                 {
                     "state": w.state,
-                    "score": w.score,
-                    "threshold": w.threshold,
+                    "score": _known(w.score),
+                    "threshold": _known(w.threshold),
                     "verdict": w.verdict,
                     "learned": w.learned,
                     "event": w.event,
                     "mode": w.mode,
-                    "rms_g": w.rms_g,
-                    "rms_velocity": w.rms_velocity,
+                    "rms_g": _known(w.rms_g),
+                    "rms_velocity": _known(w.rms_velocity),
                     "learned_rows": w.learned_rows,
                     "battery_mv": self.board.battery_mv(),
                 },
@@ -173,7 +178,8 @@ class Node:
 
     def _ratio(self):
         w = self.watcher
-        return w.score / w.threshold if w.threshold and w.score is not None else 0.0
+        ratio = w.score / w.threshold if w.threshold and w.score is not None else 0.0
+        return ratio if ratio == ratio else 0.0  # NaN: there is no score or no threshold yet
 
     def _check_battery(self):
         limit = self.config["link"]["battery_low_mv"]
