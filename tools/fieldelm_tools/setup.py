@@ -22,6 +22,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 (this is what says so)
 
 import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import importlib.util
 import json
@@ -58,7 +59,6 @@ class Stamps:
     def set(self, step: str, mark: str) -> None:
         """Remember that a step is done."""
         self.marks[step] = mark
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(self.marks, indent=1) + "\n", encoding="utf-8")
 
 
@@ -78,7 +78,11 @@ def fingerprint(*inputs: Path | str | None) -> str:
 def main() -> int:
     """Set up, or say in one line why not."""
     try:
-        set_up(repository_root())
+        root = repository_root()
+        build_directory().mkdir(exist_ok=True)
+        with (build_directory() / "setup.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would spoil each other's .venv
+            set_up(root)
     except FieldelmError as error:
         print(f"setup: {error}", file=sys.stderr)
         return error.exit_code
@@ -125,7 +129,7 @@ def set_up(root: Path) -> None:
 def virtual_environment(folder: Path, stamps: Stamps) -> Path:
     """Make .venv with this Python; return its interpreter."""
     python = folder / "bin" / "python"
-    mark = fingerprint(sys.version, sys.base_prefix, str(folder))
+    mark = fingerprint(platform.python_implementation(), str(sys.version_info[:2]), sys.base_prefix, str(folder))
     if not stamps.done(".venv", mark, python):
         if importlib.util.find_spec("ensurepip") is None:
             package = f"python3.{sys.version_info.minor}-venv"
