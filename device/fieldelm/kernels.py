@@ -1,14 +1,14 @@
 """The kernels: in C where the firmware has them, else in Python.
 
-`NAME` is "native" (native module `fieldelm_native.mpy` on the path, or user C module of that name) or "python". The functions are
-described in `kernels_py` and in docs/reference/kernels.md. To run Python on purpose leave the native module off the path, or import
-`kernels_py`.
+`NAME` is "native" (native module `fieldelm_native.mpy` on the path, or user C module of that name) or "python". The
+functions are described in `kernels_py` and in docs/reference/kernels.md. To run Python on purpose leave the native
+module off the path, or import `kernels_py`.
 """
 
 try:
     import fieldelm_native as _kernels
 
-    # ImportError: not there; ValueError: a .mpy for another processor or MicroPython; another interface: left from an old version
+    # ImportError: not there; ValueError: a .mpy for another processor or MicroPython; other number: out of date
     if _kernels.INTERFACE != 1:
         raise ImportError
     NAME = "native"

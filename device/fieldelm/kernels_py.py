@@ -1,9 +1,9 @@
 """The kernels in Python: reference for the C core, and what runs where the native module cannot.
 
-Same functions, buffers and results as `native_modules/core` (see docs/reference/kernels.md, also for the errors against float64).
-'f' is array('f'), 'h' array('h'), 'H' array('H'); m samples, N-point transform, n inputs, h hidden units; matrices row-major.
-Results go into the caller's buffers. A buffer of the wrong length or type raises ValueError with the argument's name; of a
-memoryview the type code cannot be seen here, only whether it holds floats or integers.
+Same functions, buffers and results as the core in C (see docs/reference/kernels.md, also for the errors against
+float64). 'f' is array('f'), 'h' array('h'), 'H' array('H'); m samples, N-point transform, n inputs, h hidden units;
+matrices are row-major. Results go into the caller's buffers. A buffer of the wrong length or type raises ValueError
+with the argument's name; of a memoryview the type code cannot be seen here, only whether it holds floats or integers.
 """
 
 import math
@@ -131,8 +131,8 @@ def power_spectrum(samples, channel, axes, window, twiddle, work, power, stats):
     work: 'f' of length N + 2, holds the complex bins afterwards. power: 'f' of length N/2 + 1.
     stats: 'f' of length 4: mean, variance, minimum, maximum of the raw samples (counts, counts^2).
 
-    power[k] = (1 or 2) |X[k]|^2 / (N sum(w^2)), X the transform of w (x - mean) with zeros appended; the 1 is for DC and
-    the highest bin. By Parseval's theorem the sum over k is sum((w (x - mean))^2) / sum(w^2), the variance.
+    power[k] = (1 or 2) |X[k]|^2 / (N sum(w^2)), X the transform of w (x - mean) with zeros appended; the 1 is for DC
+    and the highest bin. By Parseval's theorem the sum over k is sum((w (x - mean))^2) / sum(w^2), the variance.
     """
     if not 1 <= axes <= 32767:
         raise ValueError("axes: expected a number from 1 to 32767")
@@ -152,17 +152,18 @@ def power_spectrum(samples, channel, axes, window, twiddle, work, power, stats):
         total += x
         low = min(low, x)
         high = max(high, x)
-    mean = total / m
+    offset = total // m  # the mean as a whole number and the rest: the former is subtracted exactly
+    rest = (total - offset * m) / m
     variance = 0.0
     window_energy = 0.0
     for i in range(m):
-        x = samples[i * axes + channel] - mean
+        x = samples[i * axes + channel] - offset - rest
         variance += x * x
         work[i] = window[i] * x
         window_energy += window[i] * window[i]
     for i in range(m, size):
         work[i] = 0.0
-    stats[0] = mean
+    stats[0] = total / m
     stats[1] = variance / m
     stats[2] = low
     stats[3] = high
@@ -205,8 +206,8 @@ def velocity(power, params, out):
 def bands(spectrum, edges, params, out):
     """out[i] = gain * ln(mean(spectrum[edges[i]:edges[i + 1]]) + floor) + offset.
 
-    spectrum: 'f'. edges: 'H' of length n + 1, strictly rising bin indices. params: 'f' [floor, gain, offset]. out: 'f' of length n.
-    The logarithm's argument is at least 2^-100.
+    spectrum: 'f'. edges: 'H' of length n + 1, strictly rising bin indices. params: 'f' [floor, gain, offset].
+    out: 'f' of length n. The logarithm's argument is at least 2^-100.
     """
     length = _elements(spectrum, "spectrum", "f")
     n = _elements(out, "out", "f")
@@ -227,9 +228,10 @@ def bands(spectrum, edges, params, out):
 
 
 def _next(x, y):
-    """Next state of the shift register, whose second word is the output (Marsaglia, J. Stat. Softw. 8(14), 2003, section 3.1).
+    """Next state of the shift register; its second word is the output.
 
-    Two 16-bit words, shifts 5, 3, 1, period 2^32 - 1. No number exceeds 21 bits, a small integer on every port.
+    An xorshift generator (Marsaglia, J. Stat. Softw. 8(14), 2003, section 3) of two 16-bit words with shifts 5, 3, 1,
+    period 2^32 - 1. No number exceeds 21 bits: small integers on every port.
     """
     t = (x ^ (x << 5)) & 0xFFFF
     return y, y ^ (y >> 1) ^ t ^ (t >> 3)
@@ -246,12 +248,12 @@ def _register(seed):
 
 
 def hidden(x, seed, params, a):
-    """Hidden activations a[j] = sigmoid(gain * sum(s_ij x_i) + bias_scale * b_j) with random s_ij = +1 or -1, b_j in [-1, 1).
+    """Hidden activations a[j] = sigmoid(gain * sum(s_ij x_i) + bias_scale * b_j) with random s_ij = +-1, -1 <= b_j < 1.
 
     x: 'f' of length n. seed: int, of which 32 bits count. params: 'f' [gain, bias_scale]. a: 'f' of length h.
-    Signs and biases are not stored but drawn anew in each call. For each hidden unit the shift register gives a 16-bit word w
-    with b_j = (w - 32768) / 32768, then a word for every 16 inputs begun; bit i % 16 of it, 1 for +1, is the sign of input i.
-    The sigmoid's argument is limited to -30 .. 30.
+    Signs and biases are not stored but drawn anew in each call. For each hidden unit the shift register gives a 16-bit
+    word w with b_j = (w - 32768) / 32768, then a word for every 16 inputs begun; bit i % 16 of it, 1 for +1, is the
+    sign of input i. The sigmoid's argument is limited to -30 .. 30.
     """
     n = _elements(x, "x", "f")
     _elements(params, "params", "f", 2)
@@ -293,7 +295,8 @@ def residuals(x, a, beta, e):
 def score(e, weight, out):
     """out = mean(w e^2), largest w e^2, its index, second largest, its index.
 
-    e, weight: 'f' of length n. out: 'f' of length 5. Of equal values the first counts as larger; with n = 1 the second is 0.
+    e, weight: 'f' of length n. out: 'f' of length 5. Of equal values the first counts as larger; the second is 0 at
+    index 0 if n is 1.
     """
     n = _elements(e, "e", "f")
     _elements(weight, "weight", "f", n)
@@ -324,13 +327,14 @@ def update(p, beta, a, e, params, u):
 
         u = P a;  d = lambda + a^T u;  k = u / d;  beta += k e^T;  P = (P - k u^T) / lambda
 
-    (Liang et al., IEEE Trans. Neural Netw. 17(6), 2006, eq. 23 with one row; with forgetting: Haykin, Adaptive Filter Theory,
-    recursive least squares.) p: 'f' of length h (h + 1) / 2, lower triangle of the symmetric P by rows, p[i (i + 1) / 2 + j],
-    j <= i. beta: 'f' of length h * n. a, u (work): 'f' of length h. e: 'f' of length n. params: 'f' [lambda], 0 < lambda <= 1.
+    (Liang et al., IEEE Trans. Neural Netw. 17(6), 2006, for one row; forgetting: arXiv:1907.10147, whose a^2 is
+    lambda.) p: 'f' of length h (h + 1) / 2, lower triangle of the symmetric P by rows: P[i][j] is p[i (i + 1) / 2 + j],
+    j <= i. beta: 'f' of length h * n. a, u (work): 'f' of length h. e: 'f' of length n. params: 'f' [lambda],
+    0 < lambda <= 1.
 
-    Refused if d is not positive, or if d or an element of e is not a number or beyond 1e15. Where the division by lambda would
-    take an element of P's diagonal above 1e4 the step does not divide (conditional forgetting: rows that excite only some
-    directions would inflate P in the others without bound).
+    Refused if d is not positive, or if d or an element of e is not a number or beyond 1e15. Where the division by
+    lambda would take an element of P's diagonal above 1e4, this step does not divide: rows that excite only some
+    directions would inflate P in the others without bound.
     """
     h = _elements(a, "a", "f")
     n = _elements(e, "e", "f")

@@ -79,15 +79,17 @@ void fieldelm_power_spectrum(const int16_t *samples, size_t channel, size_t axes
         low = x < low ? x : low;
         high = x > high ? x : high;
     }
-    float mean = (float)sum / (float)m;
-    stats[0] = mean;
+    // the mean as a whole number and the rest: the former is subtracted exactly, however large it is beside the signal
+    int32_t offset = sum / (int32_t)m;
+    float rest = (float)(sum - offset * (int32_t)m) / (float)m;
+    stats[0] = (float)sum / (float)m;
     stats[1] = (float)(m * squares - (uint64_t)((int64_t)sum * sum)) / ((float)m * (float)m);
     stats[2] = (float)low;
     stats[3] = (float)high;
 
     float window_energy = 0.0f;
     for (size_t i = 0; i < m; ++i) {
-        work[i] = window[i] * ((float)samples[i * axes + channel] - mean);
+        work[i] = window[i] * ((float)(samples[i * axes + channel] - offset) - rest);
         window_energy += window[i] * window[i];
     }
     for (size_t i = m; i < size; ++i) {

@@ -2,9 +2,9 @@
 
     python link_natmod.py <MicroPython tree>/tools/mpy_ld.py <arguments of mpy_ld.py>
 
-On ARMv6-M a native module needs libgcc for floating point, and libgcc's division jumps through a table of absolute addresses
-in its code (relocation R_ARM_ABS32). mpy_ld.py up to MicroPython 1.25 refuses that in code, although the .mpy format can
-express it, as it does for the same relocation in data.
+On ARMv6-M a native module needs libgcc for floating point, and libgcc's division jumps through a table of absolute
+addresses in its code (relocation R_ARM_ABS32). mpy_ld.py up to MicroPython 1.25 refuses that in code, although the .mpy
+format can express it, as it does for the same relocation in data.
 """
 
 import importlib
@@ -30,6 +30,7 @@ def add_absolute_relocation(mpy_ld: ModuleType) -> None:
 
 
 def main() -> int:
+    """Patch the linker named by the first argument, then run it with the others."""
     if len(sys.argv) < 2 or not Path(sys.argv[1]).is_file():
         print("link_natmod.py: first argument must be tools/mpy_ld.py of a MicroPython tree", file=sys.stderr)
         return 2
