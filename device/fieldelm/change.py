@@ -1,0 +1,99 @@
+"""What has changed? A decision from the mean shift of each band against the nearest learned condition.
+
+No algorithm can be sure: a blade that breaks is as abrupt and as stationary as a new neighbour. But a neighbour is a *source that is
+added*: power adds, so it lifts bands that were quiet, in which the machine says little, by far more than the machine's own bands,
+and it lowers none. A fault changes what the machine itself says: tones that were strong get stronger, weaker or move, and little
+appears where nothing was. So the test for a new environment is: much of the quieter half of the bands has risen, the strongest
+of the new energy is far above what was there, and hardly any band has fallen. The mirror image, bands that fall while none rises, is
+a source that went away or a machine that stopped. Where the test fails the node alarms.
+
+A broken sensor is told by the same shifts: a gain that changed moves all bands alike.
+"""
+
+from math import sqrt
+
+from fieldelm import defaults
+from fieldelm.elm import floats
+
+_TOP = 4
+
+
+class Change:
+    """Mean of the anomalous rows since the change began. ``shift`` (float32, n) is valid after ``classify``."""
+
+    def __init__(self, n):
+        self.n = n
+        self.mean = floats(n)
+        self.shift = floats(n)
+        self.reset()
+
+    def reset(self):
+        """No change under way."""
+        self.rows = 0
+
+    def add(self, x):
+        """One more anomalous row."""
+        self.rows += 1
+        rate = 1 / self.rows
+        mean = self.mean
+        if self.rows == 1:
+            mean[:] = x
+            return
+        for i in range(self.n):
+            mean[i] += (x[i] - mean[i]) * rate
+
+    def classify(self, reference, level, noise):
+        """``"environment"``, ``"quieter"``, ``"gain"``, ``"noisy"`` or ``"machine"``.
+
+        ``reference``: centre of the nearest mode (n inputs); ``level(i, x)``: logarithm of the amplitude of input i;
+        ``noise``: RMS by which single rows differ from their mode's centre.
+        """
+        n = self.n
+        shift = self.shift
+        for i in range(n):
+            shift[i] = self.mean[i] - reference[i]
+        ordered = sorted(shift)
+        spread = (ordered[n * 9 // 10] - ordered[n // 10]) / 2
+        if abs(ordered[n // 2]) > defaults.SHIFT and spread < 0.05 + defaults.GAIN_SPREAD * noise / sqrt(self.rows):
+            return "gain"
+        if self._source_added(reference, level, 1, defaults.QUIET_RISEN, defaults.BROAD_RISE):
+            return "environment"
+        if self._source_added(self.mean, level, -1, defaults.GONE_QUIET_RISEN, defaults.GONE_BROAD_RISE) or (
+            self.fallen >= defaults.STOPPED_FALLEN and self.risen <= defaults.STOPPED_RISEN
+        ):
+            return "quieter"
+        return "machine"
+
+    def _source_added(self, before, level, sign, least_quiet, least_broad):
+        # the test of the module's text for sign 1; for -1 the same with time reversed
+        n = self.n
+        shift = self.shift
+        levels = [level(i, before[i]) for i in range(n)]
+        middle = sorted(levels)[n // 2]
+        risen = fallen = quiet = quiet_risen = 0
+        loud = []
+        for i in range(n):
+            rise = sign * shift[i] > defaults.SHIFT
+            risen += rise
+            fallen += sign * shift[i] < -defaults.SHIFT
+            if levels[i] < middle:
+                quiet += 1
+                quiet_risen += rise
+            else:
+                loud.append(sign * shift[i])
+        ordered = sorted([sign * value for value in shift])
+        loud.sort()
+        width = max(n // defaults.BROAD_PART, 1)
+        broad = max([sum([sign * value for value in shift[i : i + width]]) for i in range(n - width + 1)]) / width
+        strong = sum(ordered[-_TOP:]) / len(ordered[-_TOP:]) - max(loud[len(loud) // 2], 0.0)
+        broad -= max(ordered[n // 2], 0.0)
+        quiet_risen /= max(quiet, 1)
+        if sign > 0:
+            self.risen, self.fallen = risen / n, fallen / n
+            self.strong, self.broad, self.quiet_risen = strong, broad, quiet_risen
+        return (
+            quiet_risen >= least_quiet
+            and strong >= defaults.STRONG_RISE
+            and broad >= least_broad
+            and fallen <= defaults.FALLEN_LIMIT * n
+        )

@@ -1,0 +1,90 @@
+"""Every constant of the learner, in one place, the same for every machine.
+
+They were chosen once, on the cooling-fan recordings that the documentation names, and then frozen; docs/reference/learning.md
+says what each was measured on and what it costs to change it. A key of the same name in lower case in the ``learn`` section of
+the configuration is *not* read: what a user may choose is in the configuration, what a developer may choose is here.
+"""
+
+from micropython import const
+
+# features
+SETTLE_ROWS = const(4)  # first rows: they set floor, scale and centre, and are not trained on
+FLOOR_FRACTION = 0.02  # floor of the logarithm, as a fraction of the median band level (amplitude) of those rows
+VELOCITY_LOW_HZ = 10.0  # RMS velocity, ISO 20816-1: 10 to 1,000 Hz
+VELOCITY_HIGH_HZ = 1000.0
+STANDARD_LIMIT = 8.0  # a standardised sensor value beyond this many standard deviations is cut there
+
+# model: G(gain / sqrt(n) * sum of +-x + bias)
+INPUT_GAIN = 2.0
+BIAS_SCALE = 1.0
+RIDGE = 0.1  # delta of P = I / delta
+FORGETTING_FACTOR = 1.0  # lambda; below 1 the model forgets the modes that it does not see
+
+# score = mean of the scaled squared residuals + WORST_WEIGHT * the largest of them
+WORST_WEIGHT = 1 / 32
+VARIANCE_FLOOR = 0.1  # no input is trusted better than this (natural log of amplitude: 0.9 dB; or standard deviations)
+VARIANCE_PRIOR_ROWS = 16  # the held-back variance of an input counts as if this many rows had shown the mean variance
+
+# threshold, on the natural logarithm of the score
+SIGMAS = 4.0
+SMALLEST_MARGIN = 1.25  # however alike the calibration rows are: the next recording differs (a factor of 3.5)
+WIDEN_ROWS = 2.0  # the margin is (1 + WIDEN_ROWS / n) times as wide after n rows
+UNCERTAIN = 0.6  # verdict "uncertain" from this fraction of the margin
+MEAN_RATE = 1 / 64  # the mean follows normal rows at this rate ...
+MEAN_DOWN = 0.25  # ... but never further than this from its calibration
+MEAN_UP = 0.5
+
+# learning while watching
+DEAD_ZONE = 0.4  # learn only rows this far above the mean log score (a factor of 1.5) and below the threshold
+UPDATE_EVERY_ROWS = const(8)  # long-term budget: one update in so many rows, ...
+UPDATE_BURST = const(16)  # ... of which so many can be saved up
+
+# persistence: rows are counted in the newest eight
+SUSPECT_OF_8 = const(4)  # anomalies that make the node suspicious
+DECIDE_OF_8 = const(6)  # anomalies that it takes to decide
+DECIDE_ROWS = const(8)  # anomalous rows that a decision needs
+EVIDENCE = 6.0  # sum of log(score / threshold) that a decision needs ...
+EVIDENCE_LOSS = 0.25  # ... from which a row below the threshold takes at most this
+UNDECIDED_ROWS = const(32)  # a suspicion that lasts so long without a decision is an intermittent fault
+CLEAR_OF_8 = const(1)  # at most so many anomalies end a suspicion
+CLEAR_ROWS = const(16)  # rows without a decision's worth of anomalies that end an alarm
+
+# environment or machine? Shifts are in the natural logarithm of amplitude against the nearest learned condition
+SHIFT = 0.46  # 4 dB: a band has risen or fallen
+QUIET_RISEN = 0.25  # a new source covers the floor: this part of the quieter half of the bands has risen, ...
+STRONG_RISE = 1.38  # ... it is stronger than what was there: the top four bands rose 12 dB more than the louder half did, ...
+BROAD_PART = const(8)  # ... it is broad: over one part in eight of the range neighbouring bands ...
+BROAD_RISE = 0.58  # ... rose by 5 dB more than the middle band, ...
+FALLEN_LIMIT = 0.25  # ... and it takes nothing away: at most this part of all bands has fallen
+GONE_QUIET_RISEN = 0.35  # a source that went away: the same test with time reversed, but surer, since a fault can silence a tone
+GONE_BROAD_RISE = 0.75
+STOPPED_FALLEN = 0.33  # a machine that stopped: so many bands have fallen ...
+STOPPED_RISEN = 0.05  # ... and no more than this part has risen
+GROWING = 0.7  # rise of the mean log score from the first to the second half of the rows decided on
+ABRUPT = 0.5  # mean excess of the 16 rows before, in margins, above which the change had been coming
+
+# modes
+MODES = const(8)
+MODE_DISTANCE = 0.35  # RMS distance over the bands that makes a new mode, at least, ...
+MODE_NOISE = 2.0  # ... and in units of the row noise
+STALE_PREFERENCE = 1.3  # after a change of environment a mode not met since explains rows so much further away
+MODE_ROWS = const(64)  # rows after which a mode's centre follows at a constant rate
+
+# relearning on the spot
+RELEARN_TRAIN_ROWS = const(18)
+RELEARN_CALIBRATION_ROWS = const(10)
+REHEARSE = const(2)  # rows of other modes, as expected here, that are learned with each row
+RELEARN_PRIOR_ROWS = const(4)  # the variances before the change count as so many rows
+RELEARN_GATE = 1.25  # a row whose log score is so far above the mean of the relearned ones is not learned
+
+# commissioning
+ROUGHEST = 0.9  # RMS residual of the calibration rows above which nothing was learned (pure noise in one bin: 0.64)
+DISAGREE = 1.2  # standard deviation of the log score above which the rows disagree
+
+# sensor check
+SENSOR_ROWS = const(3)  # rows in a row that make a fault, and as many good ones that end it
+STUCK_VALUES_ROWS = const(64)  # the same for sensor values that repeat: a thermometer may stand still for long
+SATURATED = 0.9  # |mean| or RMS of the counts as a fraction of full scale
+GAIN_SPREAD = 2.0  # a gain changed: all bands moved by the same, within this many standard errors of their mean
+TILTED = 0.8  # cosine between gravity now and as learned: 37 degrees
+DETACHED = 0.1  # ... and the vibration has fallen to this fraction

@@ -1,0 +1,236 @@
+"""From a window or row of the sensor to the model's inputs.
+
+    waveform   int16 counts → mean removed, Hann, FFT → power of one axis or the sum → bands → logarithm → centred
+    spectrum   amplitudes, one a bin from bin 1 (no DC) → bands → logarithm → centred
+    features   plain sensor values → standardised, with the rows before them (lags)
+
+Bands are equally wide and defined in Hz, so that what was learned keeps its meaning when rate or length of the window change.
+Their edges are rounded to bins. A band that would hold no bin gets one, at the cost of its neighbours; where there are fewer bins
+than bands there are as many bands as bins. A band is the mean of its bins, and the input is the natural logarithm of the band's
+*amplitude*, so power counts half: 1 is 8.7 dB.
+
+The logarithm needs a floor, or an empty band would be minus infinity and quantisation noise would look like music. It is
+scale-free: a fraction of the median band of the first rows, at least what rounding to whole counts adds; it is set by
+``settle`` at commissioning and stored with the model, and so are the centre of each input and, of sensor values, the scale.
+"""
+
+from array import array
+from math import exp, log, sqrt
+
+from fieldelm import defaults, kernels
+from fieldelm.elm import copy_in, copy_out, floats
+
+NO_BAND = 255
+_STANDARD_GRAVITY = 9.80665  # m/s^2
+_NO_FLOOR = array("f", (1e-30, 1.0, 0.0))
+
+
+class FeatureError(ValueError):
+    """Window and settings do not fit; the text says what to change."""
+
+
+def band_edges(bands, low, high, first, count, width):
+    """Bin indices (uint16, bands + 1) of ``bands`` equally wide bands from ``low`` to ``high`` Hz.
+
+    Bin i of ``count`` lies at (first + i) ``width`` Hz. 0 for ``low`` or ``high`` means the first or the last bin; limits beyond the
+    bins are cut. Raises FeatureError where no bin is left.
+    """
+    begin = 0 if low <= 0 else max(int(low / width - first + 0.5), 0)
+    end = count if high <= 0 else min(int(high / width - first + 0.5) + 1, count)
+    if end <= begin:
+        raise FeatureError("no bin between %g and %g Hz: bins lie from %g to %g Hz" % (low, high, first * width, (first + count - 1) * width))
+    bands = min(bands, end - begin)
+    edges = array("H", bytes(2 * (bands + 1)))
+    for i in range(bands + 1):
+        edges[i] = begin + (end - begin) * i // bands
+    return edges
+
+
+class Features:
+    """The feature stage of one sensor. ``x`` (float32, ``n``) holds the inputs of the last row given to ``extract``.
+
+    ``sense`` is the section of the configuration; ``rate_hz`` (samples a second; of spectra: of the signal they were made of, 0 means
+    1 Hz a bin), ``axes`` and ``g_per_count`` describe the sensor. Raises FeatureError.
+    """
+
+    def __init__(self, sense, rate_hz, axes, g_per_count):
+        self.kind = sense["kind"]
+        self.settled = 0  # rows that have set floor, centre and scale so far
+        self.rms_g = float("nan")
+        self.rms_velocity = float("nan")
+        self.stats = None  # of each axis: mean, variance, minimum, maximum of the raw counts
+        self._params = array("f", (0.0, 1.0, 0.0))  # floor, gain, offset
+        if self.kind == "features":
+            self._lags = sense.get("lags", 1)
+            self.inputs = sense["inputs"]
+            self.n = self.inputs * self._lags
+            self.settle_rows = 4 * defaults.SETTLE_ROWS
+            self.spread = floats(self.inputs)
+        else:
+            self.settle_rows = defaults.SETTLE_ROWS
+            if self.kind == "waveform":
+                self._prepare_waveform(sense, rate_hz, axes, g_per_count)
+                first, count = 1, self._size // 2
+            else:
+                self.inputs = sense["inputs"]
+                self.bin_width = rate_hz / 2 / (self.inputs + 1) if rate_hz else 1.0
+                first, count = 1, self.inputs
+            self.edges = band_edges(sense["bands"], sense["band_low_hz"], sense["band_high_hz"], first, count, self.bin_width)
+            self.n = len(self.edges) - 1
+            if self.kind == "waveform":  # its spectrum begins with bin 0
+                for i in range(self.n + 1):
+                    self.edges[i] += 1
+        self.x = floats(self.n)
+        self.center = floats(self.n)
+
+    def _prepare_waveform(self, sense, rate_hz, axes, g_per_count):
+        samples = sense["samples"]
+        axis = sense["axis"]
+        chosen = tuple(range(axes)) if axis == "sum" else (("x", "y", "z").index(axis),)
+        if chosen[-1] >= axes:
+            raise FeatureError("axis %s: the sensor has %d" % (axis, axes))
+        if not rate_hz > 0:
+            raise FeatureError("a waveform needs its sampling rate")
+        size = 4
+        while size < samples:
+            size *= 2
+        self.inputs = samples * axes
+        self.bin_width = rate_hz / size
+        self._size = size
+        self._axes = axes
+        self.chosen = chosen
+        self._samples = samples
+        self._g_per_count = g_per_count
+        self.stats = [floats(4) for _ in range(axes)]
+        self._window = floats(samples)
+        self._twiddle = floats(size)
+        self._work = floats(size + 2)
+        self._power = floats(size // 2 + 1)
+        self._total = floats(size // 2 + 1) if len(chosen) > 1 else self._power
+        self._speed = array(
+            "f", (self.bin_width, defaults.VELOCITY_LOW_HZ, defaults.VELOCITY_HIGH_HZ, g_per_count * _STANDARD_GRAVITY)
+        )
+        self._speed_out = floats(1)
+        kernels.fft_tables(self._twiddle, self._window)
+
+    def band_range_hz(self):
+        """Lower edge of the first and upper edge of the last band in Hz; 0, 0 for sensor values."""
+        if self.kind == "features":
+            return 0.0, 0.0
+        first = 0 if self.kind == "waveform" else 1
+        return (self.edges[0] + first - 0.5) * self.bin_width, (self.edges[self.n] + first - 0.5) * self.bin_width
+
+    # one row
+
+    def measure(self, row):
+        """Transform a window as far as its spectrum and overall values (``stats``, ``rms_g``, ``rms_velocity``).
+
+        ``row``: int16 counts, samples x axes interleaved, or float32 amplitudes or values. Raises FeatureError on a wrong length.
+        """
+        if len(row) != self.inputs:
+            raise FeatureError("a row of %d numbers where %d belong" % (len(row), self.inputs))
+        if self.kind != "waveform":
+            return
+        total = self._total
+        variance = 0.0
+        if total is not self._power:
+            for i in range(len(total)):
+                total[i] = 0.0
+        for channel in self.chosen:
+            stats = self.stats[channel]
+            kernels.power_spectrum(
+                row, channel, self._axes, self._window, self._twiddle, self._work, self._power, stats
+            )
+            variance += stats[1]
+            if total is not self._power:
+                kernels.accumulate(total, self._power)
+        self.rms_g = sqrt(max(variance, 0.0)) * self._g_per_count
+        kernels.velocity(total, self._speed, self._speed_out)
+        self.rms_velocity = self._speed_out[0]
+
+    def _spectrum(self, row):
+        return self._total if self.kind == "waveform" else row
+
+    def settle(self):
+        """Let the row in ``x`` take part in floor, centre and scale; True once they are set."""
+        self.settled += 1
+        n = self.settled
+        x = self.x
+        if self.kind == "features":
+            for i in range(self.inputs):
+                before = x[i] - self.center[i]
+                self.center[i] += before / n
+                self.spread[i] += before * (x[i] - self.center[i])
+            if n == self.settle_rows:
+                for i in range(self.inputs):
+                    spread = sqrt(self.spread[i] / (n - 1))
+                    self.spread[i] = max(spread, 1e-3 * abs(self.center[i]), 1e-6)
+        else:
+            for i in range(self.n):
+                self.center[i] += exp(x[i])
+            if n == self.settle_rows:
+                self._set_floor()
+        return n >= self.settle_rows
+
+    def _set_floor(self):
+        levels = self.center
+        power = self.kind == "waveform"
+        for i in range(self.n):
+            levels[i] /= self.settled
+        middle = sorted(levels)[self.n // 2] or sum(levels) / self.n
+        fraction = defaults.FLOOR_FRACTION
+        floor = max(middle * (fraction * fraction if power else fraction), 1e-12)
+        if power:  # rounding to whole counts: variance 1/12 an axis, spread over N/2 bins
+            floor = max(floor, len(self.chosen) / (6 * self._size))
+        gain = 0.5 if power else 1.0
+        for i in range(self.n):
+            self.center[i] = gain * log(levels[i] + floor)
+        self._params[0] = floor
+        self._params[1] = gain
+
+    def extract(self, row):
+        """Fill ``x`` from the row that was measured last. Before it is settled ``x`` is the plain value or logarithm."""
+        x = self.x
+        settled = self.settled >= self.settle_rows
+        if self.kind == "features":
+            inputs = self.inputs
+            limit = defaults.STANDARD_LIMIT
+            for i in range(self.n - 1, inputs - 1, -1):
+                x[i] = x[i - inputs]
+            for i in range(inputs):
+                x[i] = min(max((row[i] - self.center[i]) / self.spread[i], -limit), limit) if settled else row[i]
+            return
+        kernels.bands(self._spectrum(row), self.edges, self._params if settled else _NO_FLOOR, x)
+        if settled:
+            for i in range(self.n):
+                x[i] -= self.center[i]
+
+    def level(self, i, x):
+        """Natural logarithm of the amplitude (in the recording's own unit) that input value ``x`` of band ``i`` stands for."""
+        return x + self.center[i]
+
+    def reset(self):
+        """Forget floor, centre and scale: the next rows settle them again."""
+        self.settled = 0
+        for i in range(self.n):
+            self.center[i] = 0.0
+            self.x[i] = 0.0
+        if self.kind == "features":
+            for i in range(self.inputs):
+                self.spread[i] = 0.0
+
+    def dump_size(self):
+        """Bytes that ``dump_into`` writes."""
+        return 4 * (3 + self.n + (self.inputs if self.kind == "features" else 0))
+
+    def dump_into(self, buf):
+        """Write floor, gain, centre and scale (float32) into ``buf``; return the bytes written."""
+        return copy_out(self._parts(), buf)
+
+    def load(self, buf):
+        """Take over what ``dump_into`` wrote."""
+        copy_in(self._parts(), buf)
+        self.settled = self.settle_rows
+
+    def _parts(self):
+        return (self._params, self.center, self.spread) if self.kind == "features" else (self._params, self.center)

@@ -1,0 +1,82 @@
+"""What score is too high: a margin above the mean of the logarithm of normal scores.
+
+The score is a mean of squares, so its logarithm is nearly normal and its spread hardly depends on its level. The margin is
+``SIGMAS`` standard deviations of the calibration rows (held back from training), never less than ``SMALLEST_MARGIN``, since the next
+recording of the same machine differs more than the rows of one recording do among themselves, and it is widened by
+(1 + WIDEN_ROWS / n) as long as it rests on few rows. The mean follows normal rows, slowly and within bounds.
+"""
+
+import struct
+from math import exp, log, sqrt
+
+from fieldelm import defaults
+
+_FORMAT = "<ffff"
+
+
+class Threshold:
+    """``value`` is the threshold; ``mean``, ``margin`` and ``calibrated_sigma`` are on the natural logarithm of the score."""
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self):
+        """Forget the calibration."""
+        self.rows = 0
+        self.mean = 0.0
+        self._squares = 0.0
+        self._calibrated = 0.0
+        self.calibrated_sigma = 0.0
+        self.margin = float("nan")
+        self.value = float("nan")
+
+    @property
+    def sigma(self):
+        """Standard deviation of the logarithm over the calibration rows so far."""
+        return sqrt(self._squares / (self.rows - 1)) if self.rows > 1 else 0.0
+
+    def calibrate(self, score):
+        """One held-back row's score."""
+        value = log(max(score, 1e-12))
+        self.rows += 1
+        before = value - self.mean
+        self.mean += before / self.rows
+        self._squares += before * (value - self.mean)
+
+    def finish(self, at_least=0.0):
+        """Set the threshold from the calibration rows; ``at_least`` is a lower limit of the standard deviation."""
+        self._calibrated = self.mean
+        self.calibrated_sigma = max(self.sigma, at_least)
+        self._set()
+
+    def _set(self):
+        widen = 1 + defaults.WIDEN_ROWS / max(self.rows, 1)
+        self.margin = max(defaults.SIGMAS * self.calibrated_sigma, defaults.SMALLEST_MARGIN) * widen
+        self.value = exp(self.mean + self.margin)
+
+    def excess(self, score):
+        """How far a score is above the mean, in margins: 1 is the threshold."""
+        return (log(max(score, 1e-12)) - self.mean) / self.margin
+
+    def follow(self, score):
+        """Let a normal row move the mean and count as evidence."""
+        mean = self.mean + (log(max(score, 1e-12)) - self.mean) * defaults.MEAN_RATE
+        low = self._calibrated - defaults.MEAN_DOWN
+        self.mean = min(max(mean, low), self._calibrated + defaults.MEAN_UP)
+        self.rows = min(self.rows + 1, 100000)
+        self._set()
+
+    def dump_size(self):
+        """Bytes that ``dump_into`` writes."""
+        return struct.calcsize(_FORMAT)
+
+    def dump_into(self, buf):
+        """Write the threshold (4 float32) into ``buf``; return the bytes written."""
+        struct.pack_into(_FORMAT, buf, 0, self.rows, self.mean, self._calibrated, self.calibrated_sigma)
+        return self.dump_size()
+
+    def load(self, buf):
+        """Take over what ``dump_into`` wrote."""
+        rows, self.mean, self._calibrated, self.calibrated_sigma = struct.unpack_from(_FORMAT, buf, 0)
+        self.rows = int(rows)
+        self._set()

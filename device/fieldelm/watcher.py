@@ -1,0 +1,360 @@
+"""The learner of one sensor: windows in, states and events out.
+
+    window → sensor check → features → model → detector → state, verdict, event
+
+It knows nothing of radios, files or clocks: the node's app, ``fieldelm replay`` and the benches drive the same class. All buffers are
+made at construction; a step makes boxed floats and, when a decision falls, a short-lived list.
+
+States and events are those of ``codes.py``. The way through them:
+
+    commissioning ─ commissioned ─→ watching ⇄ suspect ─ machine_alarm ─→ alarm ─ alarm_cleared ─→ watching
+                                               suspect ─ environment_changed ─→ relearning ─ relearned ─→ watching
+    any ─ sensor_fault ─→ sensor_fault ─ sensor_ok ─→ where it was
+
+A row has at most one event; a second one comes with the next row.
+"""
+
+from math import log
+
+from fieldelm import defaults
+from fieldelm.codes import POLICIES
+from fieldelm.detector import Detector, ones
+from fieldelm.elm import OsElm, floats
+from fieldelm.features import NO_BAND, Features
+from fieldelm.modes import Modes
+from fieldelm.place import Place
+from fieldelm.sensor_check import SensorCheck
+from fieldelm.snapshot import Snapshot
+from fieldelm.threshold import Threshold
+
+_NAN = float("nan")
+_ALARM = 1  # flags of a stored learner
+_UNCONFIRMED = 2
+_FULL_BUDGET = defaults.UPDATE_BURST * defaults.UPDATE_EVERY_ROWS
+
+
+class Watcher:
+    """One node's learner.
+
+    ``config`` has the sections ``sense`` and ``learn``; ``sensor`` has ``rate_hz``, ``axes``, ``full_scale`` and ``g_per_count``. Raises
+    features.FeatureError if they contradict each other.
+
+    After each ``step``: ``state``, ``verdict``, ``score`` and ``threshold`` (NaN while there is none), ``learned`` (the row changed the
+    model), ``event`` (name or None), ``bands`` (the two that deviate most, 255: none), ``mode``, ``rms_g``, ``rms_velocity`` (NaN where
+    unknown), ``learned_rows``, ``sensor_fault`` (name or None), ``change_unconfirmed``. ``worth_saving`` is set when the model has
+    changed in a way that a restart should not lose; ``save`` clears it.
+    """
+
+    def __init__(self, config, sensor):
+        sense = config["sense"]
+        learn = config["learn"]
+        self.features = features = Features(sense, sensor.rate_hz, sensor.axes, sensor.g_per_count)
+        n = features.n
+        self.model = OsElm(n, learn["hidden"], learn["seed"])
+        self._threshold = Threshold()
+        self.modes = Modes(n)
+        self._place = Place(self.model, self._threshold, self.modes, features.level)
+        self._detector = Detector(n, self._threshold, self.modes, features.level, features.kind != "features")
+        self._sensor_check = SensorCheck(features, sensor.full_scale, sensor.g_per_count)
+        self._snapshot = Snapshot(self.model, (features, self.model, self._threshold, self.modes))
+        self.policy = learn["policy"]
+        self._train_rows = learn["train_rows"]
+        self._calibration_rows = learn["calibration_rows"]
+        self._from = floats(n)  # the condition before the change that is being relearned
+        self._back = 0  # bits: rows that look like it again
+        self._waiting = []  # events not yet told: one a row
+        self._updates = _FULL_BUDGET
+        self._confirmed = False  # an operator has called the change that is being relearned no fault
+        self._asked = False  # a change waits for an operator's word
+        self._interrupted = "commissioning"  # state before the sensor fault
+        self.change_unconfirmed = False
+        self.worth_saving = False
+        self.mode = 0
+        self._reset_row()
+        self._commission("commissioning")
+
+    # what others read
+
+    @property
+    def band_count(self):
+        """Inputs of the model: bands, or sensor values times lags."""
+        return self.features.n
+
+    def band_range_hz(self):
+        """Lower edge of the first band and upper edge of the last in Hz."""
+        return self.features.band_range_hz()
+
+    @property
+    def learned_rows(self):
+        """Rows learned since the model was reset."""
+        return self.model.rows
+
+    @property
+    def threshold(self):
+        """The score above which a row is an anomaly; NaN while commissioning or relearning."""
+        return self._threshold.value
+
+    @property
+    def rms_g(self):
+        """RMS acceleration of the last window in g, over the chosen axes; NaN for spectra and sensor values."""
+        return self.features.rms_g
+
+    @property
+    def rms_velocity(self):
+        """RMS velocity of the last window in mm/s, 10 to 1,000 Hz (ISO 20816), as far as rate and window reach."""
+        return self.features.rms_velocity
+
+    @property
+    def sensor_fault(self):
+        """Name of the sensor fault that stands, or None."""
+        return self._sensor_check.fault
+
+    # one row
+
+    def _reset_row(self):
+        self.score = _NAN
+        self.verdict = "normal"
+        self.learned = False
+        self.event = None
+        self.bands = (NO_BAND, NO_BAND)
+
+    def step(self, row, now_ms):
+        """Take one window or row, None if the sensor gave none. Returns the event's name or None.
+
+        ``now_ms`` is not used yet: the learner counts rows.
+        """
+        self._reset_row()
+        if row is not None:
+            self.features.measure(row)
+            self.features.extract(row)
+        sound = self._sensor_check.judge(row is not None)
+        # a row that does not look sound is neither learned nor judged, even before it makes a fault
+        if not self._sensor_faulty(sound) and self._sensor_check.seen is None:
+            if self.state in ("commissioning", "relearning"):
+                self._learn_place()
+            else:
+                self._watch()
+        if self._waiting:
+            self.event = self._waiting.pop(0)
+        return self.event
+
+    def _tell(self, event):
+        self._waiting.append(event)
+
+    def _sensor_faulty(self, sound):
+        if sound and self.state == "sensor_fault":
+            self.state = self._interrupted
+            self._detector.reset()
+            self._tell("sensor_ok")
+        elif not sound and self.state != "sensor_fault":
+            self._interrupted = "watching" if self.state == "suspect" else self.state
+            self._asked = False
+            self.state = "sensor_fault"
+            self._tell("sensor_fault")
+        return not sound
+
+    def _score(self):
+        self.score = self.model.score_row(self.features.x)
+        out = self.model.out
+        self.bands = (int(out[2]), int(out[4]) if self.features.n > 1 else NO_BAND)
+
+    # learning a place
+
+    def _commission(self, state):
+        # forget everything and learn from the first row on
+        self.state = state
+        self.features.reset()
+        self._sensor_check.reset()
+        self._detector.reset()
+        self._place.begin(self._train_rows, self._calibration_rows, True)
+        self.change_unconfirmed = self._snapshot.has_old = self._asked = False
+
+    def _relearn(self, confirmed):
+        # learn what is new on top of the old model, which is kept until somebody has said what the change was
+        self._snapshot.keep()
+        features = self.features
+        modes = self.modes
+        reference = self._detector.reference
+        self._from[:] = modes.centers[reference]
+        if modes.stale >> reference & 1:  # one more mode in an environment that has changed before
+            modes.stale &= ~(1 << reference)
+        elif features.kind != "features":
+            modes.environment_changed(reference, self._detector.change.mean, features.level)
+        self._place.begin(defaults.RELEARN_TRAIN_ROWS, defaults.RELEARN_CALIBRATION_ROWS, False)
+        self._detector.reset()
+        self._back = 0
+        self._confirmed = confirmed
+        self._asked = self.change_unconfirmed = False
+        self.state = "relearning"
+
+    def _learn_place(self):
+        features = self.features
+        place = self._place
+        if features.settled < features.settle_rows:
+            features.settle()
+            place.to_train -= 1
+            return
+        self._score()
+        if not place.fresh and self._went_back(features.x):
+            self._undo("watching")
+        elif place.to_train > 0:
+            self.learned = place.train(features.x, self.score)
+            self.mode = self.modes.nearest(features.x)
+            if self.learned:
+                self._sensor_check.learn()
+        else:
+            place.calibrate()
+            if place.to_calibrate <= 0:
+                self._finish()
+
+    def _went_back(self, x):
+        # nearer to the condition before the change than to the one after it, in most of the newest eight rows
+        new = self._detector.change.mean
+        self._back = (self._back << 1 | (self.modes.square(x, self._from) < self.modes.square(x, new))) & 0xFF
+        return ones(self._back) >= defaults.DECIDE_OF_8
+
+    def _finish(self):
+        place = self._place
+        if not place.finish():
+            if place.fresh:
+                self._commission(self.state)
+                self._tell("commissioning_failed")
+            else:
+                self._undo("alarm")
+                self._tell("machine_alarm")
+            return
+        self._tell("commissioned" if self.state == "commissioning" else "relearned")
+        self.state = "watching"
+        self.worth_saving = True
+        self._updates = _FULL_BUDGET
+        if not place.fresh:
+            if self._confirmed:
+                self._snapshot.has_old = False
+            else:
+                self.change_unconfirmed = True
+                self._tell("change_unconfirmed")
+
+    def _undo(self, state):
+        self._snapshot.restore()
+        self._detector.reset()
+        self.state = state
+        self._tell("relearn_undone")
+
+    # watching
+
+    def _watch(self):
+        self._score()
+        detector = self._detector
+        x = self.features.x
+        decision = detector.judge(self.score, x, self.state != "alarm")
+        self.verdict = detector.verdict
+        if self.verdict != "anomaly":
+            self.mode = self.modes.nearest(x)
+        if self.state == "alarm":
+            if detector.cleared():
+                self.state = "watching"
+                self._tell("alarm_cleared")
+        elif decision is not None:
+            self._decide(decision)
+        elif detector.suspect:
+            self.state = "suspect"
+        else:
+            self.state = "watching"
+            self._asked = False
+            if not detector.anomalies:
+                self._follow(x)
+
+    def _follow(self, x):
+        # learn what is informative, within the budget, and let threshold and modes follow what is normal
+        surprising = log(max(self.score, 1e-12)) > self._threshold.mean + defaults.DEAD_ZONE
+        self._updates = min(self._updates + 1, _FULL_BUDGET)
+        if surprising and self._updates >= defaults.UPDATE_EVERY_ROWS:
+            self._updates -= defaults.UPDATE_EVERY_ROWS
+            self.model.learn_scored()
+            self.learned = True
+        if self.verdict == "normal":
+            self.modes.learn(x)
+            self._threshold.follow(self.score)
+
+    def _decide(self, decision):
+        if decision == "gain":
+            self._sensor_check.fault = "gain"
+            self._sensor_faulty(False)
+        elif decision == "machine" or self.policy == "never":
+            self._alarm()
+        elif self.policy == "auto":
+            self._tell("environment_changed")
+            self._relearn(False)
+        elif not self._asked:
+            self._tell("environment_changed")
+            self._asked = True
+            self.state = "suspect"
+
+    def _alarm(self):
+        self.state = "alarm"
+        self._asked = False
+        self._tell("machine_alarm")
+
+    # an operator's commands: True if carried out, False if there is nothing to do it to. Events come with the next row.
+
+    def retrain(self, now_ms=0):
+        """Forget everything and learn this place from the next row on. False while the sensor is faulty."""
+        if self.state == "sensor_fault":
+            return False
+        self._commission("commissioning" if self.state == "commissioning" else "relearning")
+        return True
+
+    def set_policy(self, policy):
+        """What to do about a change that looks like a new environment: ``auto`` relearns, ``ask`` waits, ``never`` alarms."""
+        if policy not in POLICIES:
+            raise ValueError("policy is one of " + ", ".join(POLICIES))
+        self.policy = policy
+
+    def confirm_change(self):
+        """The change is no fault: relearn it if that was not done yet, and let go of the old model."""
+        if (self._asked or self.state == "alarm") and self._detector.change.rows:
+            self._relearn(True)
+        elif self.change_unconfirmed:
+            self.change_unconfirmed = self._snapshot.has_old = False
+            self.worth_saving = True
+        else:
+            return False
+        self._tell("change_confirmed")
+        return True
+
+    def call_fault(self):
+        """The change is a fault: the old model returns, if it was relearned, and the node alarms."""
+        if self._snapshot.has_old and self.state != "sensor_fault":
+            self._snapshot.restore()
+            self._detector.reset()
+            self.change_unconfirmed = False
+        elif not self._asked:
+            return False
+        self.worth_saving = True
+        self._alarm()
+        return True
+
+    # storage
+
+    def state_bytes(self):
+        """The most that ``save`` writes."""
+        return self._snapshot.size()
+
+    def save(self, buf):
+        """Write what a restart needs into ``buf``; return the bytes written, 0 while nothing is learned yet."""
+        self.worth_saving = False
+        state = self._interrupted if self.state == "sensor_fault" else self.state
+        if state in ("commissioning", "relearning"):
+            return 0
+        return self._snapshot.save(buf, (_ALARM if state == "alarm" else 0) | (_UNCONFIRMED if self.change_unconfirmed else 0))
+
+    def load(self, buf):
+        """Go on with what ``save`` wrote. False, and nothing is changed, if it is of another configuration."""
+        flags = self._snapshot.load(buf)
+        if flags is None:
+            return False
+        self._detector.reset()
+        self._asked = False
+        self.change_unconfirmed = bool(flags & _UNCONFIRMED)
+        self.state = "alarm" if flags & _ALARM else "watching"
+        return True
