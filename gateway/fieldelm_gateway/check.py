@@ -1,0 +1,93 @@
+"""`fieldelm gateway check`: would it work? Tries the database, the radios and the broker, and changes nothing."""
+
+import os
+import socket
+import stat
+from dataclasses import dataclass
+
+import serial
+
+from . import documents
+from .broker import Connection, ProtocolRefusedError, address
+from .config import GatewayConfig, Radio
+from .errors import GatewayError
+from .store import Store
+
+_CONNECT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One thing that was tried."""
+
+    what: str
+    ok: bool
+    text: str
+
+
+def _good(what: str, text: str) -> Result:
+    return Result(what, ok=True, text=text)
+
+
+def _bad(what: str, text: str) -> Result:
+    return Result(what, ok=False, text=text)
+
+
+def check(config: GatewayConfig) -> list[Result]:
+    """Try everything; each problem comes with its mend."""
+    return [_database(config), *[_radio(radio) for radio in config.radio], _broker(config)]
+
+
+def _database(config: GatewayConfig) -> Result:
+    path = config.database_path()
+    if not path.exists():
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        if not os.access(parent, os.W_OK):
+            return _bad("database", f"{path} cannot be made: this user may not write in {parent}")
+        return _good("database", f"{path} will be made when the gateway starts")
+    try:
+        store = Store(path, read_only=True)
+        count = len(store.nodes())
+        store.close()
+    except GatewayError as error:
+        return _bad("database", str(error))
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        return _bad("database", f"{path} holds keys and can be read by others (mode {mode:o}): chmod 600 {path}")
+    if not os.access(path, os.W_OK):
+        return _bad("database", f"{path} is read-only for this user: run as the gateway's user")
+    return _good("database", f"{path}, {count} node{'' if count == 1 else 's'}")
+
+
+def _radio(radio: Radio) -> Result:
+    what = f"radio {radio.name}"
+    try:
+        if radio.kind == "air":
+            host, _, port = radio.address.rpartition(":")
+            socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+            return _good(what, f"an air server listens on {radio.address}")
+        serial.Serial(radio.port, radio.baud).close()
+    except (OSError, ValueError, serial.SerialException) as error:
+        place = radio.address if radio.kind == "air" else radio.port
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return _bad(what, f"{place}: {reason}: is it there, and is [[radio]] right?")
+    return _good(what, f"{radio.port} can be opened")
+
+
+def _broker(config: GatewayConfig) -> Result:
+    host, port = address(config.mqtt)
+    topics = documents.Topics(config.base_topic())
+    wanted = ["5", "3.1.1"] if config.mqtt.protocol == "auto" else [config.mqtt.protocol]
+    # an identity of its own, so that a running gateway keeps its connection, and a last will that is never sent
+    will = (topics.state + "/check", "")
+    text = ""
+    for protocol in wanted:
+        try:
+            Connection(config, protocol, will, client_id_suffix="-check").close()
+            return _good("broker", f"{host}:{port} speaks MQTT {protocol}")
+        except ProtocolRefusedError as error:
+            text = str(error)
+        except GatewayError as error:
+            text = str(error)
+            break
+    return _bad("broker", text)

@@ -1,0 +1,239 @@
+"""`fieldelm gateway …` and `fieldelm node …`."""
+
+import argparse
+import dataclasses
+import json
+import logging
+import secrets
+import sys
+import time
+from typing import Any
+
+from fieldelm import codes
+
+from . import commands, config as configuration
+from .clock import HostClock, rfc3339
+from .errors import GatewayError, RequestError, UsageError
+from .nodes import Node, find
+from .store import Command, Store
+
+_POLL_S = 0.2
+DONE, FAILED = 0, 1
+
+
+def add_gateway_arguments(parser: argparse.ArgumentParser) -> None:
+    """`fieldelm gateway run|check|config`."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+
+    run = actions.add_parser("run", help="listen, log and publish until stopped", allow_abbrev=False)
+    _add_config(run)
+    run.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info", help="default: info")
+    run.set_defaults(run=_run)
+
+    check = actions.add_parser(
+        "check", help="whether configuration, database, radio and broker work", allow_abbrev=False
+    )
+    _add_config(check)
+    check.add_argument("--json", action="store_true", help="one JSON document")
+    check.set_defaults(run=_check)
+
+    show = actions.add_parser(
+        "config", help="print the configuration's keys, explained, with their defaults", allow_abbrev=False
+    )
+    show.set_defaults(run=_show_config)
+
+
+def add_node_arguments(parser: argparse.ArgumentParser) -> None:
+    """`fieldelm node list|retrain|policy|…`."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+
+    listing = actions.add_parser("list", help="the nodes that the gateway knows", allow_abbrev=False)
+    _add_config(listing)
+    listing.add_argument("--json", action="store_true", help="one JSON document")
+    listing.set_defaults(run=_list)
+
+    helps = {
+        "retrain": "learn anew what normal is",
+        "policy": "what to do when the environment changes",
+        "interval": "how often it measures, and how often it says that it is alive",
+        "identify": "make it blink",
+        "reboot": "restart it",
+    }
+    for name in commands.COMMANDS:
+        action = actions.add_parser(name, help=helps[name], allow_abbrev=False)
+        action.add_argument("node", metavar="NODE", help="name, EUI or node id")
+        if name == "policy":
+            action.add_argument("policy", choices=codes.POLICIES)
+        elif name == "interval":
+            action.add_argument(
+                "--window", dest="window_period_s", type=int, metavar="S", help="seconds from window to window"
+            )
+            action.add_argument(
+                "--heartbeat", dest="heartbeat_s", type=int, metavar="S", help="seconds from STATUS to STATUS"
+            )
+        elif name == "identify":
+            action.add_argument("--seconds", type=int, metavar="S", help="default: 30")
+        _add_config(action)
+        action.add_argument(
+            "--wait",
+            type=float,
+            default=0,
+            metavar="S",
+            help="wait so long for the node's answer; default: do not wait",
+        )
+        action.add_argument("--json", action="store_true", help="one JSON document")
+        action.set_defaults(run=_command, command=name)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    places = " or ".join(map(str, configuration.default_places()))
+    parser.add_argument("--config", metavar="FILE", help=f"configuration of the gateway; default: {places}")
+
+
+def _load(args: argparse.Namespace) -> configuration.GatewayConfig:
+    return configuration.load(configuration.find(args.config))
+
+
+# fieldelm gateway
+
+
+def _run(args: argparse.Namespace) -> int:
+    from . import service
+
+    logging.basicConfig(
+        level=args.log_level.upper(),
+        format="%(asctime)s %(levelname)-7s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+        stream=sys.stderr,
+    )
+    service.run(_load(args))
+    return DONE
+
+
+def _show_config(_args: argparse.Namespace) -> int:
+    print(configuration.annotated_default(), end="")
+    return DONE
+
+
+def _check(args: argparse.Namespace) -> int:
+    from . import check
+
+    results = check.check(_load(args))
+    if args.json:
+        print(
+            json.dumps(
+                {
+                    "ok": all(result.ok for result in results),
+                    "checks": [dataclasses.asdict(result) for result in results],
+                }
+            )
+        )
+    else:
+        for result in results:
+            print(f"{'ok     ' if result.ok else 'NOT OK '} {result.what}: {result.text}")
+    return DONE if all(result.ok for result in results) else FAILED
+
+
+# fieldelm node
+
+
+def _list(args: argparse.Namespace) -> int:
+    store = _open(args, read_only=True)
+    nodes = store.nodes()
+    waiting = store.commands_waiting()
+    store.close()
+    rows = [_row(node, sum(1 for command in waiting if command.node == node.row)) for node in nodes]
+    if args.json:
+        print(json.dumps({"nodes": rows}))
+        return DONE
+    if not rows:
+        print("no nodes yet: `fieldelm provision` makes one")
+        return DONE
+    columns = ("node_id", "eui", "name", "location", "state", "last_seen", "commands_waiting")
+    table = [
+        list(columns),
+        *([str(row[column] if row[column] is not None else "-") for column in columns] for row in rows),
+    ]
+    widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return DONE
+
+
+def _row(node: Node, waiting: int) -> dict[str, Any]:
+    status = json.loads(node.status_document) if node.status_document else {}
+    return {
+        "node_id": node.node_id,
+        "eui": node.eui,
+        "name": node.name,
+        "location": node.location,
+        "state": status.get("state"),
+        "last_seen": rfc3339(node.last_seen_ms) if node.last_seen_ms else None,
+        "commands_waiting": waiting,
+        "card": dataclasses.asdict(node.card),
+        "status": status or None,
+    }
+
+
+def _open(args: argparse.Namespace, *, read_only: bool = False) -> Store:
+    return Store(_load(args).database_path(), read_only=read_only)
+
+
+def _command(args: argparse.Namespace) -> int:
+    config = _load(args)
+    given = {
+        name: value for name in commands.argument_names(args.command) if (value := getattr(args, name)) is not None
+    }
+    try:
+        arguments = commands.check_arguments(args.command, given)
+    except RequestError as error:
+        raise UsageError(str(error)) from None
+    store = Store(config.database_path())
+    try:
+        command = _queue(store, args, arguments, config.commands.expire_s)
+        return _report(store, command, args)
+    finally:
+        store.close()
+
+
+def _queue(store: Store, args: argparse.Namespace, arguments: dict[str, int], expire_s: int) -> Command:
+    node = find(store.nodes(), args.node)
+    if node is None:
+        raise UsageError(f"there is no node {args.node!r}: `fieldelm node list` shows them")
+    # a node in the simulated air lives in another time; the gateway's own clock says when a command expires
+    now_ms = max(HostClock().now().epoch_ms, node.last_seen_ms or 0)
+    command = Command(
+        id=0,
+        request_id=f"cli-{secrets.token_hex(8)}",
+        node=node.row,
+        command=args.command,
+        arguments=arguments,
+        sequence=0,
+        created_ms=now_ms,
+        expires_ms=now_ms + expire_s * 1000,
+    )
+    with store.transaction():
+        return store.add_command(command)
+
+
+def _report(store: Store, command: Command, args: argparse.Namespace) -> int:
+    until = time.monotonic() + args.wait
+    known: Command | None = command
+    while known and known.state == "waiting" and time.monotonic() < until:
+        time.sleep(_POLL_S)
+        known = store.command(command.request_id)
+    if known is None:
+        raise GatewayError(f"{args.node} is gone from the database")
+    message = "waits until the node speaks; the answer comes on MQTT"
+    if known.state == "done":
+        message = commands.sentence(known.result or "failed")
+    elif known.state == "expired":
+        message = "the node has not answered in time"
+    answered_badly = known.state == "expired" or (known.state == "done" and known.result != "ok")
+    if args.json:
+        print(
+            json.dumps({"id": known.request_id, "command": known.command, "state": known.state, "result": known.result})
+        )
+    else:
+        print(f"{args.node}: {known.command}: {message}")
+    return FAILED if answered_badly else DONE

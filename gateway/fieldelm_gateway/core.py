@@ -1,0 +1,262 @@
+"""The one thread that decides: takes what has come, verifies it, commits it, and only then lets answers go out.
+
+Whatever is waiting is handled in one round and committed in one transaction, so that a busy gateway commits many frames
+at once.
+"""
+
+import logging
+import queue
+import threading
+import time
+from dataclasses import dataclass
+
+from . import commands, documents, health, requests, uplinks
+from .clock import Clock, Instant
+from .config import GatewayConfig
+from .errors import DatabaseUnavailableError, RequestError
+from .ingress import Radio, Tick, Uplink
+from .publisher import Published, Publisher
+from .requests import Request
+from .state import Batch, State
+from .store import REST, Command, Store
+
+log = logging.getLogger(__name__)
+
+_ROUND = 256  # items at most
+_TICK_S = 0.5
+_TRY_AGAIN_S = 0.25
+_LOOK_EVERY_MS = 1000
+_HEALTH_EVERY_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Finish what came before this, and end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Tell when everything before this is done."""
+
+    event: threading.Event
+
+
+Item = Uplink | Request | Published | Tick | Reached | Stop
+Inbox = queue.SimpleQueue[Item]
+
+
+class Core:
+    """Takes items from the inbox, round after round."""
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        version: str,
+        store: Store,
+        radios: list[Radio],
+        publisher: Publisher,
+        clock: Clock,
+        inbox: Inbox,
+    ) -> None:
+        self.state = State(config, store, radios)
+        self.tally = health.Tally()
+        self._config = config
+        self._version = version
+        self._publisher = publisher
+        self._clock = clock
+        self._inbox = inbox
+        self._availability = health.Availability()
+        self._database_version = -1
+        self._database_problem = ""
+        self._postponed: list[Item] = []
+        self._try_again_at = 0.0
+        self._cards_changed = False
+        self._due_ms: int | None = None
+        self._health_due_ms = 0
+
+    def run(self) -> None:
+        """Work until Stop. Raises GatewayError when the database is damaged."""
+        stopping = False
+        while not stopping:
+            items = self._collect()
+            stopping = any(isinstance(item, Stop) for item in items)
+            self.step(items)
+            for item in items:
+                if isinstance(item, Reached):
+                    item.event.set()
+
+    def _collect(self) -> list[Item]:
+        items: list[Item] = []
+        try:
+            items.append(self._inbox.get(timeout=_TICK_S))
+            while len(items) < _ROUND:
+                items.append(self._inbox.get_nowait())
+        except queue.Empty:
+            pass
+        if self._postponed and time.monotonic() >= self._try_again_at:
+            items = self._postponed + items
+            self._postponed = []
+        return items
+
+    def step(self, items: list[Item]) -> None:
+        """One round: decide, commit, answer."""
+        now = self._clock.now()
+        batch = Batch()
+        try:
+            self._reload_if_changed(now)
+            for item in items:
+                match item:
+                    case Uplink():
+                        uplinks.handle(self.state, batch, item)
+                    case Published(events, rest):
+                        batch.writes.published += events + rest
+                        batch.published = (batch.published[0] + len(events), batch.published[1] + len(rest))
+                    case Request():
+                        self._request(item, batch, now)
+            if self._is_due(now):
+                self._expire_commands(batch, now)
+            added = self.state.store.commit(batch.writes) if batch.writes else []
+        except DatabaseUnavailableError as error:
+            self._give_up(items, batch, error)
+            return
+        if batch.writes and self._database_problem:
+            log.warning("database: it works again")
+            self._database_problem = ""
+        self._adopt(batch, added)
+        if self._is_due(now):
+            self._look_around(now)
+
+    def _reload_if_changed(self, now: Instant) -> None:
+        # another program, such as `fieldelm node` or `fieldelm provision`, has written
+        state = self.state
+        version = state.store.changed_elsewhere()
+        if version == self._database_version:
+            return
+        nodes = state.store.nodes()
+        state.waiting = commands.Waiting(state.store.commands_waiting())
+        known = set(state.rows)
+        state.nodes = {node.node_id: node for node in nodes}
+        state.rows = {node.row: node for node in nodes}
+        self._database_version = version
+        self._cards_changed = True
+        for node in nodes:
+            if node.row not in known:
+                self._availability.restore(node, now)
+                if node.status_document:
+                    self._publisher.remember(state.topics.node_state(node.eui), node.status_document)
+
+    # requests and commands
+
+    def _request(self, request: Request, batch: Batch, now: Instant) -> None:
+        state = self.state
+        try:
+            command = requests.read(request, state.rows.values(), now.epoch_ms, self._config.commands.expire_s)
+            if command.request_id in batch.request_ids or self._is_known(command):
+                return
+            batch.request_ids.add(command.request_id)
+            batch.writes.commands_new.append(command)
+            log.info("%s: %s waits for it to speak", state.rows[command.node].name, command.command)
+        except RequestError as error:
+            name = request.command[:64]
+            document = documents.refusal(requests.request_id(request.payload), name, str(error), now)
+            state.enqueue(batch, REST, state.topics.response(name), documents.dump(document), now.epoch_ms)
+
+    def _is_known(self, command: Command) -> bool:
+        # MQTT may bring a request twice; it counts once
+        known = self.state.store.command(command.request_id)
+        if known is None:
+            return False
+        if (known.node, known.command, known.arguments) != (command.node, command.command, command.arguments):
+            raise RequestError(f"the id {command.request_id} was used for another request: give every request its own")
+        return True
+
+    def _expire_commands(self, batch: Batch, now: Instant) -> None:
+        state = self.state
+        for command in state.waiting.expired(now.epoch_ms):
+            if command.id in batch.commands_finished:
+                continue
+            sentence = "the node has not answered in time"
+            document = documents.response(command, state.rows[command.node], "error", sentence, now)
+            topic = state.topics.response(command.command)
+            if not state.enqueue(batch, REST, topic, documents.dump(document), now.epoch_ms):
+                return  # later, when there is room
+            batch.commands_finished.add(command.id)
+            batch.writes.commands_finished.append((command.id, "expired", None, now.epoch_ms))
+
+    # the end of a round
+
+    def _give_up(self, items: list[Item], batch: Batch, error: DatabaseUnavailableError) -> None:
+        # Nothing was written, so nothing counts: nodes repeat what is not answered, the rest is tried again here.
+        if str(error) != self._database_problem:
+            log.error("database: %s", error)
+        self._database_problem = str(error)
+        self.tally.database_failures += 1
+        heard = [item for item in items if isinstance(item, Uplink)]
+        for uplink in heard:
+            self.state.radios[uplink.radio].answer(uplink.token, None)
+        self.tally.frames["received"] += len(heard)
+        self.tally.drops.update(batch.drops)
+        self.tally.drops["store_full"] += len(heard) - batch.drops.total()
+        self._postponed += [item for item in items if isinstance(item, Request | Published)]
+        self._try_again_at = time.monotonic() + _TRY_AGAIN_S
+
+    def _adopt(self, batch: Batch, added: list[Command]) -> None:
+        self.state.adopt(batch)
+        for command in added:
+            self.state.waiting.add(command)
+        for uplink, answer in batch.answers:
+            self.state.radios[uplink.radio].answer(uplink.token, answer)
+        if batch.writes.outbox:
+            self._publisher.notify()
+        for topic, payload, publish in batch.documents:
+            self._publisher.remember(topic, payload, publish=publish)
+        for node, heard in batch.heard:
+            self._availability.heard(node, heard)
+        self._cards_changed |= batch.cards_changed
+        self.tally.frames.update(batch.frames)
+        self.tally.drops.update(batch.drops)
+        self.tally.status_dropped += batch.status_dropped
+
+    # what time brings
+
+    def _is_due(self, now: Instant) -> bool:
+        return now.epoch_ms > 0 and (self._due_ms is None or now.monotonic_ms >= self._due_ms)
+
+    def _look_around(self, now: Instant) -> None:
+        topics = self.state.topics
+        if self._due_ms is None:
+            self.tally.since_ms = now.monotonic_ms
+            self._publisher.remember(topics.info, documents.info(self._config, self._version, now))
+        self._due_ms = now.monotonic_ms + _LOOK_EVERY_MS
+        for node, online in self._availability.changes(self.state.nodes.values(), now):
+            self._publisher.remember(topics.availability(node.eui), "online" if online else "offline")
+        if self._cards_changed:
+            self._cards_changed = False
+            self._publisher.remember(topics.nodes, documents.node_list(self.state.nodes.values()))
+        if now.monotonic_ms >= self._health_due_ms:
+            self._health_due_ms = now.monotonic_ms + _HEALTH_EVERY_MS
+            self._publisher.remember(topics.health, self._health(now))
+
+    def _health(self, now: Instant) -> str:
+        state = self.state
+        oldest_ms = state.store.outbox_oldest_ms()
+        waiting, limit = state.outbox, self._config.database.outbox_limit
+        return health.document(
+            self.tally,
+            now,
+            list(state.radios.values()),
+            state.duty,
+            queue={
+                "events": waiting[0],
+                "rest": waiting[1],
+                "limit": limit,
+                "full": sum(waiting) >= limit,
+                "oldest_age_s": None if oldest_ms is None else max(now.epoch_ms - oldest_ms, 0) // 1000,
+            },
+            mqtt=self._publisher.status(),
+            nodes={
+                "known": len(state.nodes),
+                "online": sum(map(self._availability.online, state.nodes.values())),
+                "commands_waiting": len(state.waiting),
+            },
+        )

@@ -1,0 +1,154 @@
+"""The SQLite file: opened, created with mode 0600, migrated, and its errors told in the gateway's own words."""
+
+import fcntl
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import IO
+
+from .errors import DatabaseError, DatabaseUnavailableError, GatewayError
+
+BUSY_MS = 500
+"""how long a writer waits for another one; an acknowledgement is due a second after the frame"""
+
+_REASONS = {
+    "SQLITE_BUSY": "is locked by another program: end that program",
+    "SQLITE_LOCKED": "is locked by another program: end that program",
+    "SQLITE_FULL": "cannot grow, the disk is full: make room",
+    "SQLITE_READONLY": "is read-only: give the gateway's user the right to write it and its folder",
+    "SQLITE_CANTOPEN": "cannot be opened: does its folder exist, and may the gateway's user write there?",
+    "SQLITE_IOERR": "has a read or write error: is the disk full or broken?",
+    "SQLITE_PERM": "may not be used by this user: run as the gateway's user",
+}
+_DAMAGED = {"SQLITE_CORRUPT": "is damaged", "SQLITE_NOTADB": "is not a database of the gateway"}
+
+
+def explain(path: Path, error: sqlite3.Error) -> GatewayError:
+    """SQLite's error as one of the gateway's, with the mend."""
+    code: str = getattr(error, "sqlite_errorname", "") or ""
+    for known, text in _DAMAGED.items():
+        if code.startswith(known):
+            return DatabaseError(f"{path} {text}: move it away and restore a copy, or provision the nodes again")
+    for known, text in _REASONS.items():
+        if code.startswith(known):
+            return DatabaseUnavailableError(f"{path} {text}")
+    if isinstance(error, sqlite3.OperationalError):
+        return DatabaseUnavailableError(f"{path} cannot be used now ({error})")
+    return DatabaseError(f"{path}: {error}: move it away and restore a copy")
+
+
+def migrations() -> list[tuple[int, str]]:
+    """The schema's steps in order: number and SQL."""
+    steps = []
+    for entry in resources.files(__package__).joinpath("schema").iterdir():
+        if match := re.fullmatch(r"(\d{4})\.sql", entry.name):
+            steps.append((int(match[1]), entry.read_text(encoding="utf-8")))
+    return sorted(steps)
+
+
+def connect(path: Path, *, create: bool = False, read_only: bool = False) -> sqlite3.Connection:
+    """Open the database and bring its schema up to date. Raises GatewayError."""
+    if not path.is_file():
+        if path.exists():
+            raise DatabaseError(f"{path} is not a file: name a file as [database] path")
+        if not create:
+            raise DatabaseError(f"{path} does not exist: `fieldelm gateway run` or `fieldelm provision` makes it")
+        _create(path)
+    connection = None
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+        else:
+            connection.execute("PRAGMA journal_mode = WAL")
+        _migrate(connection, path, read_only=read_only)
+    except sqlite3.Error as error:
+        if connection:
+            connection.close()
+        raise explain(path, error) from None
+    except GatewayError:
+        if connection:
+            connection.close()
+        raise
+    return connection
+
+
+def _create(path: Path) -> None:
+    # keys are in it: nobody else may ever read it, and SQLite gives its other files the same mode
+    try:
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise DatabaseError(f"{path} cannot be made ({error.strerror}): name another [database] path") from None
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
+    steps = migrations()
+    newest = steps[-1][0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > newest:
+        raise DatabaseError(
+            f"{path} was made by a newer version (schema {version}, this one knows {newest}): update fieldelm"
+        )
+    if version == newest:
+        return
+    if read_only:
+        raise DatabaseError(f"{path} has an older schema: start the gateway once")
+    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise DatabaseError(f"{path} is a database of another program: name another [database] path")
+    for number, sql in steps:
+        if number > version:
+            try:
+                connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
+            except sqlite3.Error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """All or nothing, and on the disk when it ends. Raises GatewayError when the database cannot be written."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        _roll_back(connection)
+        raise explain(path, error) from None
+    except BaseException:
+        _roll_back(connection)
+        raise
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        try:
+            connection.execute("ROLLBACK")
+        except sqlite3.Error:  # SQLite has rolled back by itself
+            pass
+
+
+def lock(path: Path) -> IO[bytes]:
+    """Hold the database for one running gateway, until the returned file is closed. Raises DatabaseError."""
+    name = path.with_name(path.name + ".lock")
+    try:
+        holder = name.open("ab")
+    except OSError as error:
+        raise DatabaseError(
+            f"{name} cannot be made ({error.strerror}): give the gateway's user the right to write there"
+        ) from None
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder.close()
+        raise DatabaseError(
+            f"{path} is in use by another running gateway: stop that one, or give this one its own [database] path"
+        ) from None
+    return holder

@@ -1,0 +1,184 @@
+"""A LoRa modem on a serial port (`fieldelm.modem_framing`). It may be pulled out and plugged in again at any time."""
+
+import logging
+import threading
+import time
+
+import serial
+
+from fieldelm import modem_framing as modem, payloads
+
+from .clock import Clock
+from .config import Radio as RadioConfig
+from .errors import RadioLostError
+from .ingress import Deliver, RadioCounters, Uplink, airtime_us
+
+log = logging.getLogger(__name__)
+
+_ANSWER_DELAY_MS = 1000
+_READ_S = 0.1
+_WRITE_S = 0.5
+_PING_S = 10.0
+_SILENT_S = 30.0  # a modem that says nothing for so long, although it is asked, is gone
+_GREETING_S = 1.0  # between attempts to configure it
+_PAUSE_S = 1.0
+
+
+class SerialRadio:
+    """A modem, configured by the gateway whenever it starts or is plugged in."""
+
+    def __init__(self, config: RadioConfig, clock: Clock) -> None:
+        self.config = config
+        self.counters = RadioCounters()
+        self._clock = clock
+        self._port: serial.Serial | None = None
+        self._writing = threading.Lock()
+        self._out = bytearray(modem.MAX_ENCODED)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"modem {config.name}", daemon=True)
+
+    def start(self, deliver: Deliver) -> None:
+        """Begin to listen."""
+        self._deliver = deliver
+        self._thread.start()
+
+    def answer(self, token: int, data: bytes | None) -> None:
+        """Have the modem send this a second after the end of the uplink; None: nothing."""
+        if data is None:
+            return
+        fields = {"token": token, "delay_ms": _ANSWER_DELAY_MS, "output_power": self.config.output_power}
+        try:
+            self._tell(modem.TRANSMIT, fields, data)
+        except (serial.SerialException, OSError):
+            self.counters.answers_failed += 1
+
+    def stop(self) -> None:
+        """Let go of the port."""
+        self._stopping.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._listen()
+            except (serial.SerialException, OSError, RadioLostError) as error:
+                text = f"{self.config.port}: {_reason(error)}: is the modem plugged in, and [[radio]] port right?"
+                if text != self.counters.problem:
+                    log.warning("radio %s: %s", self.config.name, text)
+                self.counters.problem = text
+            self._stopping.wait(_PAUSE_S)
+
+    def _listen(self) -> None:
+        decoder = modem.Decoder()
+        garbage = 0
+        with serial.Serial(
+            self.config.port, self.config.baud, timeout=_READ_S, write_timeout=_WRITE_S, exclusive=True
+        ) as port:
+            self._port = port
+            try:
+                with self._writing:
+                    port.write(b"\0")  # ends what half a message the modem may still hold
+                heard = asked = time.monotonic()
+                self._tell(modem.PING, {})
+                while not self._stopping.is_set():
+                    data = port.read(max(1, port.in_waiting))
+                    now = time.monotonic()
+                    for byte in data:
+                        length = decoder.push(byte)
+                        if length:
+                            heard = now
+                            self._take(memoryview(decoder.message)[:length])
+                    self.counters.serial_garbage += decoder.garbage - garbage
+                    garbage = decoder.garbage
+                    if now - heard > _SILENT_S:
+                        raise RadioLostError("the modem does not answer")
+                    if now - asked > (_PING_S if not self.counters.problem else _GREETING_S):
+                        asked = now
+                        self._tell(modem.PING, {})
+            finally:
+                self._port = None
+
+    def _tell(self, kind: int, fields: dict[str, int], data: bytes = b"") -> None:
+        table = modem.TABLES[kind]
+        message = bytearray(modem.MAX_MESSAGE)
+        message[0] = kind
+        end = payloads.pack_into(table, message, 1, fields)
+        message[end : end + len(data)] = data
+        with self._writing:
+            port = self._port
+            if port is None:
+                raise OSError("not connected")
+            length = modem.encode_into(self._out, message, end + len(data))
+            port.write(memoryview(self._out)[:length])
+
+    def _take(self, message: memoryview) -> None:
+        table = modem.TABLES.get(message[0])
+        if table is None or len(message) < 1 + payloads.size(table):
+            self.counters.serial_garbage += 1
+            return
+        fields = payloads.unpack(table, message, 1)
+        match message[0]:
+            case modem.UPLINK:
+                self._take_uplink(fields, bytes(message[1 + payloads.size(table) :]))
+            case modem.HELLO:
+                self._greeted(fields)
+            case modem.CONFIGURED:
+                self._configured(fields["result"])
+            case modem.SENT:
+                if fields["result"]:
+                    self.counters.answers_failed += 1
+                else:
+                    self.counters.answers += 1
+            case modem.STATUS:
+                self.counters.crc_errors = fields["crc_errors"]
+                self.counters.more = {"modem_garbage": fields["garbage"]}
+            case _:
+                self.counters.serial_garbage += 1
+
+    def _greeted(self, fields: dict[str, int]) -> None:
+        if fields["protocol"] != modem.PROTOCOL:
+            raise RadioLostError(
+                f"the modem speaks protocol {fields['protocol']}, not {modem.PROTOCOL}: flash it again"
+            )
+        if fields["configured"] and not self.counters.problem:
+            return
+        config = self.config
+        self._tell(
+            modem.CONFIGURE,
+            {
+                "freq_khz": config.freq_khz,
+                "sf": config.sf,
+                "bandwidth_hz": round(float(config.bw) * 1000),
+                "coding_rate": config.coding_rate,
+                "preamble_len": config.preamble_len,
+            },
+        )
+
+    def _configured(self, result: int) -> None:
+        if result:
+            names = modem.CONFIGURED_RESULTS
+            name = names[result] if result < len(names) else str(result)
+            raise RadioLostError(f"the modem cannot use this channel ({name})")
+        self.counters.connections += 1
+        self.counters.problem = ""
+        log.info("radio %s: modem on %s listens", self.config.name, self.config.port)
+
+    def _take_uplink(self, fields: dict[str, int], data: bytes) -> None:
+        self.counters.uplinks += 1
+        self._deliver(
+            Uplink(
+                radio=self.config.name,
+                token=fields["token"],
+                data=data,
+                rssi=fields["rssi"],
+                snr=fields["snr"] / 4,
+                airtime_us=airtime_us(self.config, len(data)),
+                received=self._clock.now(),
+            )
+        )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, serial.SerialException) and error.errno == 2:
+        return "there is no such port"
+    return str(error)

@@ -1,0 +1,86 @@
+"""What the gateway knows about its nodes, as values: a change makes a new one, which counts once it is stored."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .cipher import Ccm
+
+HEARTBEAT_UNKNOWN_S = 900
+
+
+@dataclass(frozen=True, slots=True)
+class KeySlot:
+    """One key of a node, with the counters that belong to it."""
+
+    key_id: int
+    check: str
+    """check value: first two bytes of AES(key, 0), in hex"""
+    cipher: Ccm
+    highest: int | None
+    """highest frame counter accepted"""
+    seen: int
+    """bit i is set when counter `highest - i` was accepted; 64 bits"""
+    last_sequence: int | None
+    """highest event sequence, 32 bits"""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the last HELLO told."""
+
+    boots: int = 0
+    firmware: str | None = None
+    boot_cause: str | None = None
+    policy: str | None = None
+    kernels: str | None = None
+    heartbeat_s: int | None = None
+    window_period_s: int | None = None
+    bands: int | None = None
+    band_low_hz: float | None = None
+    band_high_hz: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node."""
+
+    row: int
+    """its number in the database"""
+    eui: str
+    node_id: int
+    name: str
+    location: str
+    tag_bytes: int
+    keys: tuple[KeySlot, ...]
+    card: Card
+    last_seen_ms: int | None = None
+    status: tuple[int, int] | None = None
+    """key id and counter of the newest STATUS"""
+    status_document: str | None = None
+
+    def slot(self, key_id: int) -> KeySlot | None:
+        """The key with this id."""
+        for slot in self.keys:
+            if slot.key_id == key_id:
+                return slot
+        return None
+
+    def keys_with(self, changed: KeySlot) -> tuple[KeySlot, ...]:
+        """The keys after one of them has changed."""
+        return tuple(changed if slot.key_id == changed.key_id else slot for slot in self.keys)
+
+    def heartbeat_s(self) -> int:
+        """Seconds between two signs of life."""
+        return self.card.heartbeat_s or HEARTBEAT_UNKNOWN_S
+
+
+def find(nodes: Iterable[Node], wanted: str) -> Node | None:
+    """The node with this name, EUI or node id."""
+    nodes = list(nodes)
+    for node in nodes:
+        if node.name == wanted:
+            return node
+    for node in nodes:
+        if wanted.lower() == node.eui or wanted == str(node.node_id):
+            return node
+    return None

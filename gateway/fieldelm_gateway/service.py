@@ -1,0 +1,115 @@
+"""The gateway as a whole: wires its parts, and stops them in an order in which nothing is lost."""
+
+import logging
+import queue
+import signal
+import threading
+from importlib.metadata import version
+from types import FrameType
+
+from . import database, documents
+from .clock import AirClock, Clock, HostClock
+from .config import GatewayConfig
+from .core import Core, Inbox, Reached, Stop
+from .errors import GatewayError
+from .ingress import Radio
+from .ingress_air import AirRadio
+from .ingress_serial import SerialRadio
+from .publisher import Publisher
+from .store import Store
+
+log = logging.getLogger(__name__)
+
+_FLUSH_S = 3.0
+_LOOK_S = 0.2
+_COMMIT_S = 5.0
+
+
+def make_radios(config: GatewayConfig) -> tuple[list[Radio], Clock]:
+    """The radios, and the clock that goes with them."""
+    radios: list[Radio] = []
+    air_clock = AirClock()
+    host_clock = HostClock()
+    for radio in config.radio:
+        if radio.kind == "air":
+            radios.append(AirRadio(radio, air_clock, f"{config.gateway.name}/{radio.name}"))
+        else:
+            radios.append(SerialRadio(radio, host_clock))
+    simulated = config.radio[0].kind == "air"
+    return radios, air_clock if simulated else host_clock
+
+
+class Gateway:
+    """A gateway in this process.
+
+    >>> gateway = Gateway(config.load(path))
+    >>> gateway.start()
+    >>> gateway.stop()
+    """
+
+    def __init__(self, config: GatewayConfig) -> None:
+        """Opens the database. Raises GatewayError."""
+        path = config.database_path()
+        self.config = config
+        self._inbox: Inbox = queue.SimpleQueue()
+        self._store = Store(path, create=True)
+        self._lock = database.lock(path)
+        self._radios, clock = make_radios(config)
+        self.publisher = Publisher(config, Store(path, read_only=True), self._inbox.put)
+        self.core = Core(config, version("fieldelm"), self._store, self._radios, self.publisher, clock, self._inbox)
+        self.failure: Exception | None = None
+        self.ended = threading.Event()
+        self._thread = threading.Thread(target=self._run_core, name="core", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen and publish."""
+        topics = documents.Topics(self.config.base_topic())
+        self.publisher.remember(topics.state, documents.gateway_state("online"))
+        self.publisher.start()
+        self._thread.start()
+        for radio in self._radios:
+            radio.start(self._inbox.put)
+
+    def _run_core(self) -> None:
+        try:
+            self.core.run()
+        except GatewayError as error:
+            self.failure = error
+        except Exception as error:  # a fault in the program: end, and let the system start it again
+            log.exception("the gateway has a fault and ends")
+            self.failure = error
+        self.ended.set()
+
+    def stop(self) -> None:
+        """Stop listening, commit what was heard, publish what can be published, say `offline`, and close."""
+        for radio in self._radios:
+            radio.stop()
+        committed = Reached(threading.Event())
+        self._inbox.put(committed)
+        committed.event.wait(_COMMIT_S if self._thread.is_alive() else 0)
+        self.publisher.stop(_FLUSH_S)
+        self._inbox.put(Stop())
+        self._thread.join()
+        self._store.close()
+        self._lock.close()
+
+
+def run(config: GatewayConfig) -> None:
+    """Run in the foreground until SIGTERM or SIGINT. Raises what ended it otherwise."""
+    gateway = Gateway(config)
+    asked: list[int] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    gateway.start()
+    log.info("gateway %s is up; database %s", config.gateway.name, config.database_path())
+    while not asked and not gateway.ended.wait(_LOOK_S):
+        pass
+    log.info("stopping (%s)", signal.Signals(asked[0]).name if asked else "the core has ended")
+    gateway.stop()
+    log.info("stopped")
+    if gateway.failure:
+        raise gateway.failure

@@ -1,0 +1,103 @@
+"""What the core thread knows, and what one round of it is about to change."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from . import commands
+from .clock import Instant
+from .config import GatewayConfig
+from .documents import Topics
+from .downlink import DutyCycle, Exchange
+from .ingress import Radio, Uplink, airtime_us
+from .nodes import Node
+from .store import EVENTS, REST, OutboxRow, Store, Writes
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one round decides. Nothing of it counts before it is committed."""
+
+    writes: Writes = field(default_factory=Writes)
+    nodes: dict[int, Node] = field(default_factory=dict)
+    """changed ones, by node id"""
+    exchanges: dict[int, Exchange] = field(default_factory=dict)
+    """by row of the node"""
+    events: set[tuple[int, str, int]] = field(default_factory=set)
+    """row of the node, key check, sequence"""
+    commands_finished: set[int] = field(default_factory=set)
+    request_ids: set[str] = field(default_factory=set)
+    answers: list[tuple[Uplink, bytes | None]] = field(default_factory=list)
+    heard: list[tuple[Node, Instant]] = field(default_factory=list)
+    documents: list[tuple[str, str, bool]] = field(default_factory=list)
+    """current documents: topic, payload, whether they are published outside the outbox"""
+    cards_changed: bool = False
+    frames: Counter[str] = field(default_factory=Counter)
+    drops: Counter[str] = field(default_factory=Counter)
+    status_dropped: int = 0
+    published: tuple[int, int] = (0, 0)
+    """rows that leave the outbox, by lane"""
+
+    def set_node(self, node: Node) -> None:
+        """The node has changed."""
+        self.nodes[node.node_id] = node
+        self.writes.nodes[node.row] = node
+
+
+class State:
+    """What is committed, in memory."""
+
+    def __init__(self, config: GatewayConfig, store: Store, radios: list[Radio]) -> None:
+        self.config = config
+        self.store = store
+        self.topics = Topics(config.base_topic())
+        self.radios = {radio.config.name: radio for radio in radios}
+        self.duty = {name: DutyCycle(_limit(radio.config.duty_cycle)) for name, radio in self.radios.items()}
+        self.nodes: dict[int, Node] = {}
+        """by node id"""
+        self.rows: dict[int, Node] = {}
+        """by number in the database"""
+        self.exchanges: dict[int, Exchange] = {}
+        self.waiting = commands.Waiting(())
+        self.outbox = list(store.outbox_counts())
+        """messages waiting, by lane"""
+
+    def node(self, batch: Batch, node_id: int) -> Node | None:
+        """A node as this round has left it."""
+        return batch.nodes.get(node_id) or self.nodes.get(node_id)
+
+    def exchange(self, batch: Batch, node_id: int) -> Exchange | None:
+        """The newest exchange of a node."""
+        node = self.nodes.get(node_id)
+        return (batch.exchanges.get(node.row) or self.exchanges.get(node.row)) if node else None
+
+    def outbox_fill(self, batch: Batch) -> float:
+        """How full the outbox will be: from 1 on it takes nothing more."""
+        waiting = sum(self.outbox) + len(batch.writes.outbox) - sum(batch.published)
+        return waiting / self.config.database.outbox_limit
+
+    def enqueue(self, batch: Batch, lane: int, topic: str, payload: str, now_ms: int, *, retain: bool = False) -> bool:
+        """Put a message into the outbox; false if it is full."""
+        if self.outbox_fill(batch) >= 1:
+            return False
+        batch.writes.outbox.append(OutboxRow(0, lane, topic, payload, retain, now_ms))
+        return True
+
+    def spend(self, uplink: Uplink, answer: bytes) -> bool:
+        """Account for the airtime of an answer; false if the law does not leave any."""
+        airtime = airtime_us(self.radios[uplink.radio].config, len(answer))
+        return self.duty[uplink.radio].spend(uplink.received.monotonic_ms, airtime)
+
+    def adopt(self, batch: Batch) -> None:
+        """The round is committed."""
+        self.nodes.update(batch.nodes)
+        self.rows.update(batch.writes.nodes)
+        self.exchanges.update(batch.exchanges)
+        for number in batch.commands_finished:
+            self.waiting.remove(number)
+        for lane in (EVENTS, REST):
+            added = sum(1 for row in batch.writes.outbox if row.lane == lane)
+            self.outbox[lane] += added - batch.published[lane]
+
+
+def _limit(duty_cycle: float | str) -> float | None:
+    return None if isinstance(duty_cycle, str) else duty_cycle

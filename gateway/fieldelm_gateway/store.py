@@ -1,0 +1,323 @@
+"""What the gateway keeps: nodes and keys, the log, events, the outbox, commands."""
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import database
+from .cipher import Ccm, check_value
+from .errors import RequestError, UsageError
+from .nodes import Card, KeySlot, Node
+
+EVENTS, REST = 0, 1  # lanes of the outbox
+_SIGN = 1 << 63
+_CARD = tuple(field.name for field in dataclasses.fields(Card))
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRow:
+    """One line of the log."""
+
+    node: int
+    received_ms: int
+    synced: bool
+    radio: str
+    type: int
+    key_id: int
+    counter: int
+    rssi: int
+    snr: float
+    payload: bytes
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event."""
+
+    node: int
+    key_check: str
+    sequence: int
+    event_ms: int
+    received_ms: int
+    type: str
+    severity: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One message for the broker; `id` is 0 until it is stored."""
+
+    id: int
+    lane: int
+    topic: str
+    payload: str
+    retain: bool
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command that waits for its node to speak. `sequence` is 0 until it is stored."""
+
+    id: int
+    request_id: str
+    node: int
+    command: str
+    arguments: Mapping[str, int]
+    sequence: int
+    created_ms: int
+    expires_ms: int
+    attempts: int = 0
+    state: str = "waiting"
+    result: str | None = None
+
+
+@dataclass(slots=True)
+class Writes:
+    """What one transaction writes."""
+
+    frames: list[FrameRow] = field(default_factory=list)
+    events: list[EventRow] = field(default_factory=list)
+    outbox: list[OutboxRow] = field(default_factory=list)
+    published: list[int] = field(default_factory=list)
+    """rows of the outbox that the broker has confirmed"""
+    nodes: dict[int, Node] = field(default_factory=dict)
+    """by row"""
+    commands_new: list[Command] = field(default_factory=list)
+    commands_sent: list[int] = field(default_factory=list)
+    commands_finished: list[tuple[int, str, str | None, int]] = field(default_factory=list)
+    """id, state, result, time"""
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, name) for name in self.__slots__)
+
+
+class Store:
+    """The database as the gateway uses it. Every method raises GatewayError when it cannot be read or written."""
+
+    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
+        self.path = path
+        self._connection = database.connect(path, create=create, read_only=read_only)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+        try:
+            cursor = self._connection.execute(sql, values)
+            cursor.row_factory = sqlite3.Row
+            return cursor.fetchall()
+        except sqlite3.Error as error:
+            raise database.explain(self.path, error) from None
+
+    def changed_elsewhere(self) -> int:
+        """A number that changes when another program, `fieldelm node` for one, has written."""
+        return int(self._rows("PRAGMA data_version")[0][0])
+
+    # nodes
+
+    def nodes(self) -> list[Node]:
+        """All nodes with their keys, by name."""
+        keys: dict[int, list[KeySlot]] = {}
+        for row in self._rows("SELECT * FROM node_key ORDER BY node, key_id"):
+            slot = KeySlot(
+                key_id=row["key_id"],
+                check=check_value(row["key"]),
+                cipher=Ccm(row["key"]),
+                highest=row["highest"],
+                seen=row["seen"] + 2 * _SIGN if row["seen"] < 0 else row["seen"],
+                last_sequence=row["last_sequence"],
+            )
+            keys.setdefault(row["node"], []).append(slot)
+        return [
+            Node(
+                row=row["id"],
+                eui=row["eui"],
+                node_id=row["node_id"],
+                name=row["name"],
+                location=row["location"],
+                tag_bytes=row["tag_bytes"],
+                keys=tuple(keys.get(row["id"], ())),
+                card=Card(**{name: row[name] for name in _CARD}),
+                last_seen_ms=row["last_seen_ms"],
+                status=None if row["status_counter"] is None else (row["status_key_id"], row["status_counter"]),
+                status_document=row["status_document"],
+            )
+            for row in self._rows("SELECT * FROM node ORDER BY name")
+        ]
+
+    def add_node(
+        self, eui: str, node_id: int | None, name: str, location: str, tag_bytes: int, key: bytes, now_ms: int
+    ) -> int:
+        """Register a node with key 0, inside a transaction; return its node id, by default the lowest that is free.
+
+        Raises UsageError if it is taken.
+        """
+        if node_id is None:
+            taken = {row[0] for row in self._rows("SELECT node_id FROM node")}
+            free = (number for number in range(1, 65536) if number not in taken)
+            node_id = next(free, None)
+            if node_id is None:
+                raise UsageError(f"{self.path}: all 65,535 node ids are taken")
+        try:
+            cursor = self._connection.execute(
+                "INSERT INTO node (eui, node_id, name, location, tag_bytes, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
+                (eui, node_id, name, location, tag_bytes, now_ms),
+            )
+            self._connection.execute(
+                "INSERT INTO node_key (node, key_id, key) VALUES (?, 0, ?)", (cursor.lastrowid, key)
+            )
+        except sqlite3.IntegrityError as error:
+            what = {"node.eui": f"EUI {eui}", "node.node_id": f"node id {node_id}", "node.name": f"name {name!r}"}
+            taken_value = next((text for column, text in what.items() if column in str(error)), str(error))
+            raise UsageError(f"{self.path}: {taken_value} is taken by another node: choose another") from None
+        except sqlite3.Error as error:
+            raise database.explain(self.path, error) from None
+        return node_id
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """A transaction for `add_node` and `add_command`."""
+        return database.transaction(self._connection, self.path)
+
+    # commands
+
+    def add_command(self, command: Command) -> Command:
+        """Queue a command with the node's next sequence, inside a transaction."""
+        try:
+            sequence = self._connection.execute(_NEXT_SEQUENCE, (command.node,)).fetchall()[0][0]
+            cursor = self._connection.execute(
+                "INSERT INTO command (request_id, node, command, arguments, sequence, created_ms, expires_ms)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    command.request_id,
+                    command.node,
+                    command.command,
+                    json.dumps(dict(command.arguments)),
+                    sequence,
+                    command.created_ms,
+                    command.expires_ms,
+                ),
+            )
+        except sqlite3.IntegrityError:
+            raise RequestError(f"the id {command.request_id} was used before: give every request its own") from None
+        return dataclasses.replace(command, id=cursor.lastrowid or 0, sequence=sequence)
+
+    def commands_waiting(self) -> list[Command]:
+        """Commands that no node has answered yet, oldest first."""
+        return [_command(row) for row in self._rows("SELECT * FROM command WHERE state = 'waiting' ORDER BY id")]
+
+    def command(self, request_id: str) -> Command | None:
+        """The command that was asked for with this id."""
+        rows = self._rows("SELECT * FROM command WHERE request_id = ?", (request_id,))
+        return _command(rows[0]) if rows else None
+
+    # log, events, outbox
+
+    def has_event(self, node: int, key_check: str, sequence: int) -> bool:
+        """Whether this event is known already."""
+        sql = "SELECT 1 FROM event WHERE node = ? AND key_check = ? AND sequence = ?"
+        return bool(self._rows(sql, (node, key_check, sequence)))
+
+    def outbox_counts(self) -> tuple[int, int]:
+        """Messages waiting: events, the rest."""
+        counts = {row[0]: row[1] for row in self._rows("SELECT lane, count(*) FROM outbox GROUP BY lane")}
+        return counts.get(EVENTS, 0), counts.get(REST, 0)
+
+    def outbox_oldest_ms(self) -> int | None:
+        """Since when the oldest message waits."""
+        rows = self._rows("SELECT created_ms FROM outbox ORDER BY id LIMIT 1")
+        return rows[0][0] if rows else None
+
+    def outbox_after(self, lane: int, last_id: int, limit: int) -> list[OutboxRow]:
+        """The next messages of a lane, in order."""
+        sql = "SELECT * FROM outbox WHERE lane = ? AND id > ? ORDER BY id LIMIT ?"
+        rows = self._rows(sql, (lane, last_id, limit))
+        return [OutboxRow(**dict(row) | {"retain": bool(row["retain"])}) for row in rows]
+
+    def outbox_retained_topics(self, last_id: int) -> set[str]:
+        """Topics of retained messages that still wait behind this one."""
+        sql = "SELECT DISTINCT topic FROM outbox WHERE lane = ? AND id > ? AND retain"
+        return {row[0] for row in self._rows(sql, (REST, last_id))}
+
+    def commit(self, writes: Writes) -> list[Command]:
+        """Write it all or nothing; it is on the disk when this returns. Returns the new commands as stored."""
+        connection = self._connection
+        with database.transaction(connection, self.path):
+            connection.executemany(_INSERT_FRAME, [_values(row) for row in writes.frames])
+            connection.executemany(_INSERT_EVENT, [_values(row) for row in writes.events])
+            connection.executemany(
+                "INSERT INTO outbox (lane, topic, payload, retain, created_ms) VALUES (?, ?, ?, ?, ?)",
+                [(row.lane, row.topic, row.payload, row.retain, row.created_ms) for row in writes.outbox],
+            )
+            connection.executemany("DELETE FROM outbox WHERE id = ?", [(number,) for number in writes.published])
+            connection.executemany(_UPDATE_NODE, [_node_values(node) for node in writes.nodes.values()])
+            connection.executemany(
+                _UPDATE_KEY, [values for node in writes.nodes.values() for values in _key_values(node)]
+            )
+            connection.executemany(
+                "UPDATE command SET attempts = attempts + 1 WHERE id = ?",
+                [(number,) for number in writes.commands_sent],
+            )
+            connection.executemany(
+                "UPDATE command SET state = ?, result = ?, finished_ms = ? WHERE id = ?",
+                [(state, result, now_ms, number) for number, state, result, now_ms in writes.commands_finished],
+            )
+            return [self.add_command(command) for command in writes.commands_new]
+
+
+def _insert(table: str, row: type) -> str:
+    names = [field.name for field in dataclasses.fields(row)]
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+
+
+_INSERT_FRAME = _insert("frame", FrameRow)
+_INSERT_EVENT = _insert("event", EventRow)
+_UPDATE_NODE = (
+    "UPDATE node SET last_seen_ms = ?, status_key_id = ?, status_counter = ?, status_document = ?, "  # noqa: S608
+    + ", ".join(f"{name} = ?" for name in _CARD)
+    + " WHERE id = ?"
+)
+_NEXT_SEQUENCE = (
+    "UPDATE node SET last_command_sequence = last_command_sequence % 65535 + 1 WHERE id = ?"
+    " RETURNING last_command_sequence"
+)
+_UPDATE_KEY = "UPDATE node_key SET highest = ?, seen = ?, last_sequence = ? WHERE node = ? AND key_id = ?"
+
+
+def _values(row: FrameRow | EventRow) -> tuple[object, ...]:
+    return tuple(getattr(row, name) for name in row.__slots__)
+
+
+def _node_values(node: Node) -> tuple[object, ...]:
+    key_id, counter = node.status or (None, None)
+    card = [getattr(node.card, name) for name in _CARD]
+    return (node.last_seen_ms, key_id, counter, node.status_document, *card, node.row)
+
+
+def _key_values(node: Node) -> Iterable[tuple[object, ...]]:
+    for slot in node.keys:
+        seen = slot.seen - 2 * _SIGN if slot.seen >= _SIGN else slot.seen
+        yield (slot.highest, seen, slot.last_sequence, node.row, slot.key_id)
+
+
+def _command(row: sqlite3.Row) -> Command:
+    return Command(
+        id=row["id"],
+        request_id=row["request_id"],
+        node=row["node"],
+        command=row["command"],
+        arguments=json.loads(row["arguments"]),
+        sequence=row["sequence"],
+        created_ms=row["created_ms"],
+        expires_ms=row["expires_ms"],
+        attempts=row["attempts"],
+        state=row["state"],
+        result=row["result"],
+    )
