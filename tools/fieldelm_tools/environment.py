@@ -57,7 +57,7 @@ def micropython() -> MicroPython:
     try:
         found = MicroPython(**json.loads(record.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise SetupError("no MicroPython was set up yet: run `make setup`") from None
+        raise SetupError("no MicroPython is set up: run `make setup`, and mend what it names") from None
     except (OSError, ValueError, TypeError) as error:
         raise SetupError(f"{record} cannot be read ({error}): run `make setup`") from None
     if not os.access(found.executable, os.X_OK):

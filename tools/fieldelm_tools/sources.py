@@ -102,9 +102,9 @@ def fetched(source: Source) -> Path:
     for archive in sorted(downloads.glob(source.series + "*")):
         if archive.name in source.sha256 and digest(archive) == source.sha256[archive.name]:
             return archive
-    print(f"setup: fetching the source of {source.package} from the Debian archive", flush=True)
     if not shutil.which("apt-get"):
         raise SetupError(f"no apt-get to fetch {source.package} with: set MPY_DIR to a MicroPython checkout")
+    print(f"setup: fetching the source of {source.package} from the Debian archive", flush=True)
     reasons = ["no Debian archive is configured"]
     for mirror in mirrors():
         try:
