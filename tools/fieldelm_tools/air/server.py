@@ -306,9 +306,11 @@ class AirServer:
 
     def _tell(self, client: _Client, line: Line) -> None:
         client.heard_s = time.monotonic()
-        waiting = bool(client.backlog)
         client.backlog += json.dumps(line, separators=(",", ":")).encode() + b"\n"
-        if not waiting:
+        if len(client.backlog) > _BACKLOG_BYTES:
+            log.warning("%s does not read what it is told and was dropped", client.name or "a client")
+            self._drop(client)
+        elif not client.flushing:
             self._flush(client)
 
     def _flush(self, client: _Client) -> None:
@@ -319,10 +321,6 @@ class AirServer:
             pass
         except OSError:  # it has hung up: reading says so too
             client.backlog.clear()
-        if len(client.backlog) > _BACKLOG_BYTES:
-            log.warning("%s does not read what it is told and was dropped", client.name or "a client")
-            client.backlog.clear()
-            client.connection.shutdown(socket.SHUT_RDWR)
         if client.flushing != bool(client.backlog):
             client.flushing = bool(client.backlog)
             events = selectors.EVENT_READ | selectors.EVENT_WRITE if client.flushing else selectors.EVENT_READ
@@ -348,6 +346,8 @@ class AirServer:
                 self._restarting[client.name] = time.monotonic()
 
     def _drop(self, client: _Client) -> None:
+        client.closing = True
+        client.received.clear()
         if self._clients.pop(client.connection, None):
             self._leave(client)
             self._selector.unregister(client.connection)

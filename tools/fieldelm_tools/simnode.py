@@ -1,0 +1,131 @@
+"""A node on this machine: its folder, and its MicroPython process with the memory of a Pico.
+
+    node = SimNode(folder, config, said=print)
+    node.start()
+    node.stop()
+
+The process prints one JSON object a line for what a program reads; everything else (a traceback, for example) is text.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from . import environment
+
+HEAP = "384k"
+"""192 kB, about what a Pico leaves for data, and as much for what a Pico has in flash (code) or around it (the machine)"""
+RESTART = 64
+"""exit code of a node that wants to be started again (boards/sim/board.py)"""
+CAUSE_REQUESTED = "3"
+
+_LINE_CHARACTERS = 65536
+_GRACE_S = 5.0
+
+Said = dict[str, Any] | str
+"""What a node said in one line: the JSON object, or the text if it is none."""
+
+
+def lay_out(folder: Path, config: Mapping[str, Any]) -> Path:
+    """Write a node's config.json, readable for its owner alone, and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.json"
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(config, file, indent=2)
+    return path
+
+
+class SimNode:
+    """One node. It starts itself again when its code asks for that; any other end is an end."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        said: Callable[[Said], None] = lambda _: None,
+        *,
+        heap: str = HEAP,
+    ) -> None:
+        """Lays out the folder. `said` is called from a thread for every line."""
+        self.folder = folder
+        self.restarts = 0
+        self.exit_code: int | None = None
+        self._said = said
+        main = environment.repository_root() / "device" / "main.py"
+        self._command = [*environment.micropython_command(), "-X", f"heapsize={heap}", str(main), "config.json"]
+        self._environment = environment.micropython_environment("sim")
+        self._process: subprocess.Popen[str] | None = None
+        self._thread = threading.Thread(target=self._run, name=f"node {folder.name}", daemon=True)
+        self._lock = threading.Lock()
+        self._stopping = False
+        lay_out(folder, config)
+
+    def start(self) -> None:
+        """Start the process. Raises `OSError` if there is none to be had."""
+        self._process = self._spawn(self._environment)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the process, by force if it does not listen."""
+        with self._lock:
+            self._stopping = True
+            process = self._process
+        if process and process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_S)
+            if process.poll() is None:
+                process.kill()
+        self.wait()
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Wait for the end; returns the exit code, or `None` if it still runs."""
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        return self.exit_code
+
+    def _spawn(self, variables: Mapping[str, str]) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            self._command,
+            cwd=self.folder,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
+
+    def _run(self) -> None:
+        while self._process:
+            self._read(self._process)
+            code = self._process.wait()
+            with self._lock:
+                if code != RESTART or self._stopping:
+                    self.exit_code = code
+                    return
+                self.restarts += 1
+                self._process = self._spawn({**self._environment, "FIELDELM_BOOT_CAUSE": CAUSE_REQUESTED})
+
+    def _read(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout
+        with process.stdout as lines:
+            while line := lines.readline(_LINE_CHARACTERS):
+                self._said(_parse(line.rstrip("\n")))
+
+
+def _parse(line: str) -> Said:
+    if line.startswith("{"):
+        try:
+            said = json.loads(line)
+        except (ValueError, RecursionError):
+            return line
+        if isinstance(said, dict):
+            return said
+    return line
