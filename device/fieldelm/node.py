@@ -223,18 +223,19 @@ class Node:
     def _exchange(self, kind, name, end, ack_wanted):
         # One exchange: whether a gateway has the frame. A command in the answer is carried out and answered at once, and the
         # answer to that may bring the next one.
+        answer = first = self._send(kind, name, end, ack_wanted)
+        for _ in range(_COMMANDS_AT_ONCE):
+            if answer != frame.COMMAND:
+                break
+            answer = self._carry_out()
+        return first != 0
+
+    def _send(self, kind, name, end, ack_wanted):
+        # type of the answer, 0 for none
         link = self.link
         answer = link.exchange(kind, end, ack_wanted)
-        self._say(
-            "sent",
-            {"type": name, "bytes": link.length, "counter": link.counter, "acked": bool(answer)},
-        )
-        if kind != frame.RESPONSE:
-            for _ in range(_COMMANDS_AT_ONCE):
-                if answer != frame.COMMAND:
-                    break
-                answer = self._carry_out()
-        return answer != 0
+        self._say("sent", {"type": name, "bytes": link.length, "counter": link.counter, "acked": bool(answer)})
+        return answer
 
     def _hello(self):
         w = self.watcher
@@ -354,7 +355,7 @@ class Node:
             link.payload_start(frame.RESPONSE),
             {"command": code, "command_sequence": sequence, "gateway": gateway, "result": result},
         )
-        answer = self._exchange(frame.RESPONSE, "RESPONSE", end, True)
+        answer = self._send(frame.RESPONSE, "RESPONSE", end, True)
         if name == "reboot" and not known and codes.RESULTS[result] == "ok":
             self.save_model()
             self.board.reboot()

@@ -16,14 +16,14 @@ _RUNNER = Path(__file__).with_name("run_one.py")
 
 
 class MicroPythonTest(pytest.Item):
-    """One function of a file, run by MicroPython with a heap of 192 kB; an exception there is a failure here."""
+    """One function of a file, run by MicroPython with room for the test beside the node; an exception there is a failure here."""
 
     def runtest(self) -> None:
         folder = self.config._tmp_path_factory.mktemp(self.name)  # type: ignore[attr-defined]
         variables = environment.micropython_environment("sim")
         variables["MICROPYPATH"] = str(self.path.parent) + os.pathsep + variables["MICROPYPATH"]
         result = subprocess.run(
-            [*environment.micropython_command(), "-X", "heapsize=192k", str(_RUNNER), self.path.stem, self.name],
+            [*environment.micropython_command(), "-X", "heapsize=320k", str(_RUNNER), self.path.stem, self.name],
             cwd=folder,
             env=variables,
             capture_output=True,
