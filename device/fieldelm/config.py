@@ -80,7 +80,10 @@ _TOP = {
     "schema": (_REQUIRED, _one_of(SCHEMA)),
     "role": ("node", _one_of("node")),
     "board": (_REQUIRED, _text),
-    "name": ("", lambda value: None if isinstance(value, str) and len(value) <= 64 else "text of at most 64 characters"),
+    "name": (
+        "",
+        lambda value: None if isinstance(value, str) and len(value) <= 64 else "text of at most 64 characters",
+    ),
     "eui": (_REQUIRED, _hex(16)),
     "node_id": (_REQUIRED, _number(1, 65535)),
     "keys": (_REQUIRED, _keys),

@@ -1,7 +1,7 @@
 """Events that wait for their acknowledgement.
 
-A fixed number of slots; a full queue gives up the oldest event of the lowest severity and counts it. The next event to send is the
-newest of the highest severity. Retries of one event back off: 30 s, doubled each time up to 15 minutes, then spread at random by
+A fixed number of slots; a full queue gives up the oldest event of the lowest severity and counts it. The next event to send
+is the newest of the highest severity. Retries of one event back off: 30 s, doubled each time up to 15 minutes, then spread at random by
 half, so that nodes that lost the same gateway do not all come back in the same second.
 """
 

@@ -22,6 +22,7 @@ try:
 except ImportError:  # CPython
 
     def const(value):
+        """MicroPython folds constants; CPython does not need to."""
         return value
 
 

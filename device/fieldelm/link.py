@@ -18,6 +18,7 @@ except ImportError:  # stock builds without it
     from random import getrandbits
 
     def urandom(n):
+        """n random bytes."""
         return bytes([getrandbits(8) for _ in range(n)])
 
 
@@ -80,7 +81,9 @@ class Link:
         counter = self.counters.next_frame()
         self.counter = counter
         frame.header_into(self.buffer, kind, ack_wanted, self.key_id, self.node_id, counter)
-        length = frame.seal_into(self.buffer, end, self._cipher, self._nonce, self._eui, counter, frame.UPLINK, self._tag)
+        length = frame.seal_into(
+            self.buffer, end, self._cipher, self._nonce, self._eui, counter, frame.UPLINK, self._tag
+        )
         self.answer = None
         self.airtime_us = 0
         self.length = length

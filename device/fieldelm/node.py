@@ -314,7 +314,7 @@ class Node:
                 "rms_velocity": int(w.rms_velocity * 100 + 0.5) if w.rms_velocity == w.rms_velocity else 0,
                 "learned_rows": w.learned_rows,
                 "battery_mv": battery or 0,
-                "temperature_c": -128 if temperature is None else max(int(round(temperature)), -127),
+                "temperature_c": -128 if temperature is None else max(round(temperature), -127),
                 "waiting_events": len(self.events),
                 "lost_events": self.events.lost,
                 "heartbeat_s": self.heartbeat_ms // 1000,
@@ -340,7 +340,10 @@ class Node:
             return 0
         gateway = link.answer_gateway
         row = self._answered_row(gateway)
-        known = self._answered[row] == gateway and struct.unpack_from("<HB", self._answered, row + 1) == (sequence, code)
+        known = self._answered[row] == gateway and struct.unpack_from("<HB", self._answered, row + 1) == (
+            sequence,
+            code,
+        )
         if known:
             result = self._answered[row + 4]
         else:

@@ -47,7 +47,9 @@ class Gateway:
         header = frame.parse(data, frame.UPLINK)
         buffer = bytearray(data)
         self.counter = header.counter if header.kind == frame.HELLO else frame.extend(header.counter, self.counter)
-        start, end = frame.open_into(buffer, len(data), self.cipher, self.nonce, unhexlify(EUI), self.counter, frame.UPLINK)
+        start, end = frame.open_into(
+            buffer, len(data), self.cipher, self.nonce, unhexlify(EUI), self.counter, frame.UPLINK
+        )
         payload = bytes(buffer[start:end])
         self.heard.append((header.kind, self.counter, payload, bytes(data)))
         if self.answers:
@@ -129,7 +131,7 @@ def configuration():
 
 
 class Sensor:
-    """A rotating machine in one axis: two tones and noise, as raw counts; ``gain`` and ``extra`` change it, ``silent`` breaks it."""
+    """A rotating machine in one axis: two tones and noise, as raw counts; ``silent`` breaks it."""
 
     kind = "waveform"
     rate_hz = 1600
@@ -141,7 +143,6 @@ class Sensor:
         self.clock = clock
         self.silent = False
         self.windows = 0
-        self.broad = 0  # amplitude of added noise, counts
         self._noise = 12345
 
     def read(self, out):
@@ -154,7 +155,7 @@ class Sensor:
         for i in range(len(out)):
             noise = (noise * 1103515245 + 12345) & 0x7FFFFFFF
             tone = ((i + phase) % 32 - 16) * 40 + ((i + phase) % 12 - 6) * 25
-            out[i] = tone + ((noise >> 16) % 201 - 100) * (100 + self.broad) // 100
+            out[i] = tone + ((noise >> 16) % 201 - 100)
         self._noise = noise
         return len(out)
 
@@ -187,4 +188,4 @@ class Board:
         self.identified.append(seconds)
 
     def reboot(self):
-        raise Reboot()
+        raise Reboot

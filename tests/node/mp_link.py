@@ -20,7 +20,16 @@ def _rig(change=None):
 
 
 def _alert(link, sequence=1):
-    values = {"event": 3, "severity": 2, "verdict": 2, "policy": 0, "mode": 0, "score_ratio": 300, "age_s": 0, "band_a": 1}
+    values = {
+        "event": 3,
+        "severity": 2,
+        "verdict": 2,
+        "policy": 0,
+        "mode": 0,
+        "score_ratio": 300,
+        "age_s": 0,
+        "band_a": 1,
+    }
     values["band_b"] = 255
     values["sequence"] = sequence
     return payloads.pack_into(payloads.ALERT, link.buffer, link.payload_start(frame.ALERT), values)
