@@ -1,0 +1,82 @@
+"""Analogue inputs: a waveform at a constant rate, the battery behind a divider, the chip's temperature sensor."""
+
+import time
+
+from micropython import const
+
+_ATTEMPTS = const(3)
+_MID = const(2048)  # of 12 bits
+_REFERENCE_MV = const(3300)
+_AVERAGE = const(16)
+MAX_HZ = const(5000)  # the interpreter needs about 100 us for a sample
+
+
+class AnalogInput:
+    """A sensor with an analogue output: one axis, counts of 12 bits around the middle of 0 to 3.3 V.
+
+    ``adc``: machine.ADC; ``rate_hz``: whole, by the microsecond timer; ``g_per_volt``: of the sensor. A sample that is taken later
+    than half a period spoils its window, which is thrown away and counted in ``overruns``.
+    """
+
+    NAME = "analogue input"
+    kind = "waveform"
+    axes = 1
+    full_scale = 2047
+
+    def __init__(self, adc, rate_hz, g_per_volt=1.0):
+        if not isinstance(rate_hz, int) or not 1 <= rate_hz <= MAX_HZ:
+            raise ValueError("the analogue input has whole rates from 1 to %d Hz, not %s" % (MAX_HZ, rate_hz))
+        self.rate_hz = rate_hz
+        self.g_per_count = g_per_volt * _REFERENCE_MV / 1000 / 4096
+        self.overruns = 0
+        self.measured_hz = float(rate_hz)
+        self.on_wait = None
+        self._adc = adc
+
+    def read(self, out):
+        """Fill ``out``, an array('h') of raw counts; return their number. Blocks. Raises OSError if the rate cannot be kept."""
+        for _ in range(_ATTEMPTS):
+            if self._window(out):
+                return len(out)
+            self.overruns += 1
+        raise OSError(
+            "%s: %d Hz cannot be kept (%d late windows in a row); choose a lower rate" % (self.NAME, self.rate_hz, _ATTEMPTS)
+        )
+
+    def _window(self, out):
+        adc = self._adc
+        rate = self.rate_hz
+        period = 1000000 // rate
+        rest = 1000000 % rate  # the period's fraction, added up
+        fraction = 0
+        latest = period // 2
+        due = time.ticks_add(time.ticks_us(), period)
+        for i in range(len(out)):
+            if not i & 63 and self.on_wait is not None:
+                self.on_wait()
+            while True:
+                late = time.ticks_diff(time.ticks_us(), due)
+                if late >= 0:
+                    break
+            if late > latest:
+                return False
+            out[i] = (adc.read_u16() >> 4) - _MID
+            due = time.ticks_add(due, period)
+            fraction += rest
+            if fraction >= rate:
+                fraction -= rate
+                due = time.ticks_add(due, 1)
+        return True
+
+
+def millivolts(adc, numerator=1, denominator=1):
+    """Voltage in mV before a divider (``numerator / denominator``: by how much it divides), mean of 16 readings."""
+    total = 0
+    for _ in range(_AVERAGE):
+        total += adc.read_u16()
+    return total * _REFERENCE_MV * numerator // (65535 * _AVERAGE * denominator)
+
+
+def chip_temperature_c(adc):
+    """Temperature of the RP2040 or RP2350 in °C, ±5; ``adc`` is its sensor (RP2040 datasheet 4.9.5)."""
+    return 27 - (millivolts(adc) / 1000 - 0.706) / 0.001721
