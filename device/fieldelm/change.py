@@ -1,11 +1,13 @@
 """What has changed? A decision from the mean shift of each band against the nearest learned condition.
 
-No algorithm can be sure: a blade that breaks is as abrupt and as stationary as a new neighbour. But a neighbour is a *source that is
-added*: power adds, so it lifts bands that were quiet, in which the machine says little, by far more than the machine's own bands,
-and it lowers none. A fault changes what the machine itself says: tones that were strong get stronger, weaker or move, and little
-appears where nothing was. So the test for a new environment is: much of the quieter half of the bands has risen, the strongest
-of the new energy is far above what was there, and hardly any band has fallen. The mirror image, bands that fall while none rises, is
-a source that went away or a machine that stopped. Where the test fails the node alarms.
+No algorithm can be sure: a blade that breaks is as abrupt and as stationary as a new neighbour. But a neighbour is a
+*source that is added*: power adds, so it lifts bands that were quiet, in which the machine says little, by far more
+than the machine's own bands, and it lowers none. A fault changes what the machine itself says: tones that were strong
+get stronger, weaker or move, and little appears where nothing was. So the test for a new environment is: much of the
+quieter half of the bands has risen, the strongest of the new energy is far above what was there, it is broad, and
+hardly any band has fallen. Or the source is so loud that it drowns the machine, and nearly all bands have risen by far.
+The mirror image, bands that fall while none rises, is a source that went away or a machine that stopped. Where the test
+fails the node alarms.
 
 A broken sensor is told by the same shifts: a gain that changed moves all bands alike.
 """
@@ -83,14 +85,21 @@ class Change:
                 loud.append(sign * shift[i])
         ordered = sorted([sign * value for value in shift])
         loud.sort()
+        top = sum(ordered[-_TOP:]) / len(ordered[-_TOP:])
         width = max(n // defaults.BROAD_PART, 1)
         broad = max([sum([sign * value for value in shift[i : i + width]]) for i in range(n - width + 1)]) / width
-        strong = sum(ordered[-_TOP:]) / len(ordered[-_TOP:]) - max(loud[len(loud) // 2], 0.0)
+        strong = top - max(loud[len(loud) // 2], 0.0)
         broad -= max(ordered[n // 2], 0.0)
         quiet_risen /= max(quiet, 1)
         if sign > 0:
             self.risen, self.fallen = risen / n, fallen / n
             self.strong, self.broad, self.quiet_risen = strong, broad, quiet_risen
+        if (
+            ordered[n // 2] >= defaults.DROWNED
+            and top >= defaults.STRONG_RISE
+            and fallen <= defaults.DROWNED_FALLEN * n
+        ):
+            return True
         return (
             quiet_risen >= least_quiet
             and strong >= defaults.STRONG_RISE

@@ -1,8 +1,9 @@
 """Every constant of the learner, in one place, the same for every machine.
 
-They were chosen once, on the cooling-fan recordings that the documentation names, and then frozen; docs/reference/learning.md
-says what each was measured on and what it costs to change it. A key of the same name in lower case in the ``learn`` section of
-the configuration is *not* read: what a user may choose is in the configuration, what a developer may choose is here.
+They were chosen once, on the cooling-fan recordings that the documentation names, and then frozen;
+docs/reference/learning.md says what each was measured on and what it costs to change it. A key of the same name in
+lower case in the ``learn`` section of the configuration is *not* read: what a user may choose is in the configuration,
+what a developer may choose is here.
 """
 
 from micropython import const
@@ -21,7 +22,7 @@ RIDGE = 0.1  # delta of P = I / delta
 FORGETTING_FACTOR = 1.0  # lambda; below 1 the model forgets the modes that it does not see
 
 # score = mean of the scaled squared residuals + WORST_WEIGHT * the largest of them
-WORST_WEIGHT = 1 / 32
+WORST_WEIGHT = 1 / 64
 VARIANCE_FLOOR = 0.1  # no input is trusted better than this (natural log of amplitude: 0.9 dB; or standard deviations)
 VARIANCE_PRIOR_ROWS = 16  # the held-back variance of an input counts as if this many rows had shown the mean variance
 
@@ -52,11 +53,17 @@ CLEAR_ROWS = const(16)  # rows without a decision's worth of anomalies that end 
 # environment or machine? Shifts are in the natural logarithm of amplitude against the nearest learned condition
 SHIFT = 0.46  # 4 dB: a band has risen or fallen
 QUIET_RISEN = 0.25  # a new source covers the floor: this part of the quieter half of the bands has risen, ...
-STRONG_RISE = 1.38  # ... it is stronger than what was there: the top four bands rose 12 dB more than the louder half did, ...
+STRONG_RISE = (
+    1.38  # ... it is stronger than what was there: the top four bands rose 12 dB more than the louder half did, ...
+)
 BROAD_PART = const(8)  # ... it is broad: over one part in eight of the range neighbouring bands ...
 BROAD_RISE = 0.58  # ... rose by 5 dB more than the middle band, ...
 FALLEN_LIMIT = 0.25  # ... and it takes nothing away: at most this part of all bands has fallen
-GONE_QUIET_RISEN = 0.35  # a source that went away: the same test with time reversed, but surer, since a fault can silence a tone
+DROWNED = 0.92  # or it drowns the machine: the middle band rose by 8 dB, the top four by STRONG_RISE, ...
+DROWNED_FALLEN = 0.02  # ... and nothing fell
+GONE_QUIET_RISEN = (
+    0.35  # a source that went away: the same test with time reversed, but surer, since a fault can silence a tone
+)
 GONE_BROAD_RISE = 0.75
 STOPPED_FALLEN = 0.33  # a machine that stopped: so many bands have fallen ...
 STOPPED_RISEN = 0.05  # ... and no more than this part has risen

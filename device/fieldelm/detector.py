@@ -2,10 +2,11 @@
 
     score → verdict → suspicion (anomalies among the newest eight rows) → decision → cleared again
 
-A decision is one of ``change.Change.classify``'s words. It needs ``DECIDE_ROWS`` anomalous rows that make up ``DECIDE_OF_8`` of the
-newest eight, and ``EVIDENCE``: the sum of log(score / threshold), a cumulative sum as in E. S. Page, "Continuous inspection
-schemes", Biometrika 41, 1954, so that scores a little above the threshold take longer than high ones. A change that had been coming (the scores before it were near the threshold) or is still growing is wear, not a new
-environment, whatever it looks like; so is one that comes and goes.
+A decision is one of ``change.Change.classify``'s words. It needs ``DECIDE_ROWS`` anomalous rows that make up
+``DECIDE_OF_8`` of the newest eight, and ``EVIDENCE``: the sum of log(score / threshold), a cumulative sum as in E. S.
+Page, "Continuous inspection schemes", Biometrika 41, 1954, so that scores a little above the threshold take longer than
+high ones. A change that had been coming (the scores before it were near the threshold) or is still growing is wear, not
+a new environment, whatever it looks like; so is one that comes and goes.
 """
 
 from fieldelm import defaults

@@ -7,15 +7,15 @@ Input x of n numbers, h hidden units, target = input, one row at a time, no matr
     e  = x - a' beta                      residuals
     beta += k e' ;  P = (P - k u') / lambda       start: P = I / delta, beta = 0
 
-N.-Y. Liang et al., "A Fast and Accurate Online Sequential Learning Algorithm for Feedforward Networks", IEEE Trans. Neural
-Networks 17(6), 2006, equations 22 to 24 for chunks of one row, which turn the inverse into a division. M. Tsukada, M. Kondo,
-H. Matsutani, "A Neural Network-Based On-device Learning Anomaly Detector for Edge Devices", arXiv:1907.10147: the autoencoder and
-its forgetting rate a; here lambda = a^2. With lambda = 1 and the start above the weights are those of ridge regression on all
-rows so far, beta = (H'H + delta I)^-1 H'X, so there is no initial batch.
+N.-Y. Liang et al., "A Fast and Accurate Online Sequential Learning Algorithm for Feedforward Networks", IEEE Trans.
+Neural Networks 17(6), 2006, equations 22 to 24 for chunks of one row, which turn the inverse into a division. M.
+Tsukada, M. Kondo, H. Matsutani, "A Neural Network-Based On-device Learning Anomaly Detector for Edge Devices",
+arXiv:1907.10147: the autoencoder and its forgetting rate a; here lambda = a^2. With lambda = 1 and the start above the
+weights are those of ridge regression on all rows so far, beta = (H'H + delta I)^-1 H'X, so there is no initial batch.
 
-The random A is +-1 times gain / sqrt(n), and it and b come from a shift register in ``kernels.hidden``: they take no memory. P is
-symmetric and packed, P[i][j] = p[i (i + 1) / 2 + j] for j <= i; unpacked it loses its symmetry and, with lambda < 1, blows up
-within months.
+The random A is +-1 times gain / sqrt(n), and it and b come from a shift register in ``kernels.hidden``: they take no
+memory. P is symmetric and packed, P[i][j] = p[i (i + 1) / 2 + j] for j <= i; unpacked it loses its symmetry and, with
+lambda < 1, blows up within months.
 """
 
 import struct
@@ -63,9 +63,10 @@ def copy_in(parts, buf):
 class OsElm:
     """The autoencoder; everything is allocated here.
 
-    Visible buffers, all float32: ``beta`` (h x n, row-major), ``p`` (h (h + 1) / 2, packed), ``a`` (h), ``e`` (n, residuals of the
-    row scored last), ``weight`` (n, factor of each squared residual in the score: 1 / its held-back variance), ``out`` (what
-    ``kernels.score`` found in that row: mean, largest, its index, second largest, its index). ``rows`` counts the rows learned.
+    Visible buffers, all float32: ``beta`` (h x n, row-major), ``p`` (h (h + 1) / 2, packed), ``a`` (h), ``e`` (n,
+    residuals of the row scored last), ``weight`` (n, factor of each squared residual in the score: 1 / its held-back
+    variance), ``out`` (what ``kernels.score`` found in that row: mean, largest, its index, second largest, its index).
+    ``rows`` counts the rows learned.
     """
 
     def __init__(self, n, h, seed, delta=defaults.RIDGE, forgetting_factor=defaults.FORGETTING_FACTOR):
@@ -101,8 +102,8 @@ class OsElm:
     def reopen(self, variance):
         """P += variance I: what was learned may have changed, so the next rows count for more.
 
-        The process noise of a Kalman filter whose state is beta (S. Haykin, Adaptive Filter Theory, chapter on recursive least
-        squares and Kalman filters).
+        The process noise of a Kalman filter whose state is beta (S. Haykin, Adaptive Filter Theory, chapter on
+        recursive least squares and Kalman filters).
         """
         i = 0
         for j in range(self.h):

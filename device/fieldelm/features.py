@@ -4,14 +4,15 @@
     spectrum   amplitudes, one a bin from bin 1 (no DC) → bands → logarithm → centred
     features   plain sensor values → standardised, with the rows before them (lags)
 
-Bands are equally wide and defined in Hz, so that what was learned keeps its meaning when rate or length of the window change.
-Their edges are rounded to bins. A band that would hold no bin gets one, at the cost of its neighbours; where there are fewer bins
-than bands there are as many bands as bins. A band is the mean of its bins, and the input is the natural logarithm of the band's
-*amplitude*, so power counts half: 1 is 8.7 dB.
+Bands are equally wide and defined in Hz, so that what was learned keeps its meaning when rate or length of the window
+change. Their edges are rounded to bins. A band that would hold no bin gets one, at the cost of its neighbours; where
+there are fewer bins than bands there are as many bands as bins. A band is the mean of its bins, and the input is the
+natural logarithm of the band's *amplitude*, so power counts half: 1 is 8.7 dB.
 
-The logarithm needs a floor, or an empty band would be minus infinity and quantisation noise would look like music. It is
-scale-free: a fraction of the median band of the first rows, at least what rounding to whole counts adds; it is set by
-``settle`` at commissioning and stored with the model, and so are the centre of each input and, of sensor values, the scale.
+The logarithm needs a floor, or an empty band would be minus infinity and quantisation noise would look like music. It
+is scale-free: a fraction of the median band of the first rows, at least what rounding to whole counts adds; it is set
+by ``settle`` at commissioning and stored with the model, and so are the centre of each input and, of sensor values, the
+scale.
 """
 
 from array import array
@@ -32,13 +33,16 @@ class FeatureError(ValueError):
 def band_edges(bands, low, high, first, count, width):
     """Bin indices (uint16, bands + 1) of ``bands`` equally wide bands from ``low`` to ``high`` Hz.
 
-    Bin i of ``count`` lies at (first + i) ``width`` Hz. 0 for ``low`` or ``high`` means the first or the last bin; limits beyond the
-    bins are cut. Raises FeatureError where no bin is left.
+    Bin i of ``count`` lies at (first + i) ``width`` Hz. 0 for ``low`` or ``high`` means the first or the last bin;
+    limits beyond the bins are cut. Raises FeatureError where no bin is left.
     """
     begin = 0 if low <= 0 else max(int(low / width - first + 0.5), 0)
     end = count if high <= 0 else min(int(high / width - first + 0.5) + 1, count)
     if end <= begin:
-        raise FeatureError("no bin between %g and %g Hz: bins lie from %g to %g Hz" % (low, high, first * width, (first + count - 1) * width))
+        raise FeatureError(
+            "no bin between %g and %g Hz: bins lie from %g to %g Hz"
+            % (low, high, first * width, (first + count - 1) * width)
+        )
     bands = min(bands, end - begin)
     edges = array("H", bytes(2 * (bands + 1)))
     for i in range(bands + 1):
@@ -49,8 +53,8 @@ def band_edges(bands, low, high, first, count, width):
 class Features:
     """The feature stage of one sensor. ``x`` (float32, ``n``) holds the inputs of the last row given to ``extract``.
 
-    ``sense`` is the section of the configuration; ``rate_hz`` (samples a second; of spectra: of the signal they were made of, 0 means
-    1 Hz a bin), ``axes`` and ``g_per_count`` describe the sensor. Raises FeatureError.
+    ``sense`` is the section of the configuration; ``rate_hz`` (samples a second; of spectra: of the signal they were
+    made of, 0 means 1 Hz a bin), ``axes`` and ``g_per_count`` describe the sensor. Raises FeatureError.
     """
 
     def __init__(self, sense, rate_hz, axes, g_per_count):
@@ -75,7 +79,9 @@ class Features:
                 self.inputs = sense["inputs"]
                 self.bin_width = rate_hz / 2 / (self.inputs + 1) if rate_hz else 1.0
                 first, count = 1, self.inputs
-            self.edges = band_edges(sense["bands"], sense["band_low_hz"], sense["band_high_hz"], first, count, self.bin_width)
+            self.edges = band_edges(
+                sense["bands"], sense["band_low_hz"], sense["band_high_hz"], first, count, self.bin_width
+            )
             self.n = len(self.edges) - 1
             if self.kind == "waveform":  # its spectrum begins with bin 0
                 for i in range(self.n + 1):
@@ -125,7 +131,8 @@ class Features:
     def measure(self, row):
         """Transform a window as far as its spectrum and overall values (``stats``, ``rms_g``, ``rms_velocity``).
 
-        ``row``: int16 counts, samples x axes interleaved, or float32 amplitudes or values. Raises FeatureError on a wrong length.
+        ``row``: int16 counts, samples x axes interleaved, or float32 amplitudes or values. Raises FeatureError on a
+        wrong length.
         """
         if len(row) != self.inputs:
             raise FeatureError("a row of %d numbers where %d belong" % (len(row), self.inputs))

@@ -1,11 +1,11 @@
 """The conditions a machine was learned in: speeds, idle, off.
 
-A mode is the centre of rows that look alike, found without labels: a row further from every centre than rows of one condition are
-from each other begins a new one, the others move their centre (leader clustering, J. A. Hartigan, Clustering Algorithms, 1975,
-chapter 3). Memory is bounded: when all places are taken the two nearest centres merge.
+A mode is the centre of rows that look alike, found without labels: a row further from every centre than rows of one
+condition are from each other begins a new one, the others move their centre (leader clustering, J. A. Hartigan,
+Clustering Algorithms, 1975, chapter 3). Memory is bounded: when all places are taken the two nearest centres merge.
 
-Modes are not the model. They answer what the model cannot: which condition is the nearest to what is seen now, and in which bands
-does it differ.
+Modes are not the model. They answer what the model cannot: which condition is the nearest to what is seen now, and in
+which bands does it differ.
 """
 
 from math import exp, log, sqrt
@@ -15,7 +15,10 @@ from fieldelm.elm import copy_in, copy_out, floats
 
 
 class Modes:
-    """Centres of at most ``capacity`` conditions of ``n`` inputs. ``count`` are in use; ``distance`` is of the last ``nearest``."""
+    """Centres of at most ``capacity`` conditions of ``n`` inputs.
+
+    ``count`` are in use; ``distance`` is that of the last ``nearest``.
+    """
 
     def __init__(self, n, capacity=defaults.MODES):
         self.n = n
@@ -90,9 +93,9 @@ class Modes:
     def environment_changed(self, mode, x, level):
         """Rows of ``mode`` look like ``x`` from now on. The other modes are stale until they are met again.
 
-        What the environment adds to one mode it adds to all, as power. It is seen where the mode is quiet: in its louder half of
-        the bands the machine masks it, and a tone that moved there must not be taken for it. ``level(i, x)`` is the logarithm of
-        the amplitude of input i.
+        What the environment adds to one mode it adds to all, as power. It is seen where the mode is quiet: in its
+        louder half of the bands the machine masks it, and a tone that moved there must not be taken for it. ``level(i,
+        x)`` is the logarithm of the amplitude of input i.
         """
         self.stale = ((1 << self.count) - 1) & ~(1 << mode)
         center = self.centers[mode]

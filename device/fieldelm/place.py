@@ -1,12 +1,13 @@
 """Learning a place: commissioning from nothing, or relearning on the spot after a change.
 
-Training rows are learned; calibration rows are held back, and give the variance of each residual and the threshold. Both fail
-where there is nothing to learn: rows that the model cannot reconstruct better than pure noise, or rows that disagree.
+Training rows are learned; calibration rows are held back, and give the variance of each residual and the threshold.
+Both fail where there is nothing to learn: rows that the model cannot reconstruct better than pure noise, or rows that
+disagree.
 
-Relearning keeps beta and reopens P, so few rows suffice. Two things protect it: a row unlike the rows relearned so far is not
-learned, and the other known conditions are rehearsed, as they should look in the new environment, so that they are neither
-forgotten nor strange when they are met again (A. Robins, "Catastrophic forgetting, rehearsal and pseudorehearsal", Connection
-Science 7(2), 1995).
+Relearning keeps beta and reopens P, so few rows suffice. Two things protect it: a row unlike the rows relearned so far
+is not learned, and the other known conditions are rehearsed, as they should look in the new environment, so that they
+are neither forgotten nor strange when they are met again (A. Robins, "Catastrophic forgetting, rehearsal and
+pseudorehearsal", Connection Science 7(2), 1995).
 """
 
 from math import log, sqrt

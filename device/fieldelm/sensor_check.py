@@ -9,8 +9,8 @@
 | ``detached`` | gravity points elsewhere and the vibration is gone | waveform of all three axes |
 | ``gain`` | every band has moved by the same: found by the detector, see ``change.py`` | waveform, spectrum |
 
-``noisy`` and ``rate`` are not found yet. A fault is reported after ``SENSOR_ROWS`` bad rows one after the other and ends after as
-many good ones. Memory: one row of inputs.
+``noisy`` and ``rate`` are not found yet. A fault is reported after ``SENSOR_ROWS`` bad rows one after the other and
+ends after as many good ones. Memory: one row of inputs.
 """
 
 from math import sqrt

@@ -1,9 +1,10 @@
 """What score is too high: a margin above the mean of the logarithm of normal scores.
 
-The score is a mean of squares, so its logarithm is nearly normal and its spread hardly depends on its level. The margin is
-``SIGMAS`` standard deviations of the calibration rows (held back from training), never less than ``SMALLEST_MARGIN``, since the next
-recording of the same machine differs more than the rows of one recording do among themselves, and it is widened by
-(1 + WIDEN_ROWS / n) as long as it rests on few rows. The mean follows normal rows, slowly and within bounds.
+The score is a mean of squares, so its logarithm is nearly normal and its spread hardly depends on its level. The margin
+is ``SIGMAS`` standard deviations of the calibration rows (held back from training), never less than
+``SMALLEST_MARGIN``, since the next recording of the same machine differs more than the rows of one recording do among
+themselves, and it is widened by (1 + WIDEN_ROWS / n) as long as it rests on few rows. The mean follows normal rows,
+slowly and within bounds.
 """
 
 import struct

@@ -2,8 +2,8 @@
 
     window → sensor check → features → model → detector → state, verdict, event
 
-It knows nothing of radios, files or clocks: the node's app, ``fieldelm replay`` and the benches drive the same class. All buffers are
-made at construction; a step makes boxed floats and, when a decision falls, a short-lived list.
+It knows nothing of radios, files or clocks: the node's app, ``fieldelm replay`` and the benches drive the same class.
+All buffers are made at construction; a step makes boxed floats and, when a decision falls, a short-lived list.
 
 States and events are those of ``codes.py``. The way through them:
 
@@ -36,13 +36,14 @@ _FULL_BUDGET = defaults.UPDATE_BURST * defaults.UPDATE_EVERY_ROWS
 class Watcher:
     """One node's learner.
 
-    ``config`` has the sections ``sense`` and ``learn``; ``sensor`` has ``rate_hz``, ``axes``, ``full_scale`` and ``g_per_count``. Raises
-    features.FeatureError if they contradict each other.
+    ``config`` has the sections ``sense`` and ``learn``; ``sensor`` has ``rate_hz``, ``axes``, ``full_scale`` and
+    ``g_per_count``. Raises features.FeatureError if they contradict each other.
 
-    After each ``step``: ``state``, ``verdict``, ``score`` and ``threshold`` (NaN while there is none), ``learned`` (the row changed the
-    model), ``event`` (name or None), ``bands`` (the two that deviate most, 255: none), ``mode``, ``rms_g``, ``rms_velocity`` (NaN where
-    unknown), ``learned_rows``, ``sensor_fault`` (name or None), ``change_unconfirmed``. ``worth_saving`` is set when the model has
-    changed in a way that a restart should not lose; ``save`` clears it.
+    After each ``step``: ``state``, ``verdict``, ``score`` and ``threshold`` (NaN while there is none), ``learned`` (the
+    row changed the model), ``event`` (name or None), ``bands`` (the two that deviate most, 255: none), ``mode``,
+    ``rms_g``, ``rms_velocity`` (NaN where unknown), ``learned_rows``, ``sensor_fault`` (name or None),
+    ``change_unconfirmed``. ``worth_saving`` is set when the model has changed in a way that a restart should not lose;
+    ``save`` clears it.
     """
 
     def __init__(self, config, sensor):
@@ -346,7 +347,9 @@ class Watcher:
         state = self._interrupted if self.state == "sensor_fault" else self.state
         if state in ("commissioning", "relearning"):
             return 0
-        return self._snapshot.save(buf, (_ALARM if state == "alarm" else 0) | (_UNCONFIRMED if self.change_unconfirmed else 0))
+        return self._snapshot.save(
+            buf, (_ALARM if state == "alarm" else 0) | (_UNCONFIRMED if self.change_unconfirmed else 0)
+        )
 
     def load(self, buf):
         """Go on with what ``save`` wrote. False, and nothing is changed, if it is of another configuration."""

@@ -2,10 +2,11 @@
 
     micropython replay_node.py JOB
 
-JOB is a JSON file: ``config`` (sections sense and learn of a node's configuration), ``period_ms`` and ``files``, row files (see
-``fieldelm_tools/rowfile.py``) in the order in which they are played, each with ``path`` and ``stream``, its number or null for rows to
-be commissioned on. Prints a JSON line for each row of a stream, and for each row of the commissioning that has an event; at the
-end the bytes of heap in use. Ends with code 3 and one line if configuration and recording contradict each other.
+JOB is a JSON file: ``config`` (sections sense and learn of a node's configuration), ``period_ms`` and ``files``, row
+files (see ``fieldelm_tools/rowfile.py``) in the order in which they are played, each with ``path`` and ``stream``, its
+number or null for rows to be commissioned on. Prints a JSON line for each row of a stream, and for each row of the
+commissioning that has an event; at the end the bytes of heap in use. Ends with code 3 and one line if configuration and
+recording contradict each other.
 """
 
 import gc
@@ -74,6 +75,7 @@ def play(watcher, recording, stream, period_ms, now_ms):
 
 
 def main(path):
+    """Play the job."""
     with open(path) as file:
         job = json.load(file)
     recordings = [Recording(entry["path"]) for entry in job["files"]]
