@@ -87,8 +87,11 @@ class Accelerometer:
         self.machine = Machine(options.get("machine", {}), self.axes, self.rate_hz)
         n = config["sense"]["samples"]
         self._acc = array("i", bytes(4 * n))
-        self._sine = array("H", [32768 + int(32767 * math.sin(math.pi * i / 512)) for i in range(1024)])
-        self._quantiles = array("H", [32768 + int(4096 * _student(i)) for i in range(1024)])
+        self._sine = array("H", bytes(2048))
+        self._quantiles = array("H", bytes(2048))
+        for i in range(1024):
+            self._sine[i] = 32768 + int(32767 * math.sin(math.pi * i / 512))
+            self._quantiles[i] = 32768 + int(4096 * _student(i))
         self._jitter = array("H", [32768] * (n // 16 + 1))
         self._steady = array("H", [32768] * (n // 16 + 1))
         self._memory = [array("i", bytes(8)) for _ in range(self.axes)]

@@ -57,16 +57,19 @@ class Player:
                 raise ConfigError("options: play: %s differs in kind, axes or width" % segment["file"])
             shape = (fields[2], fields[3], fields[5])
             first = segment.get("first", 0)
+            for key in ("first", "rows", "at_s"):
+                if not isinstance(segment.get(key, 0), (int, float) if key == "at_s" else int):
+                    raise ConfigError('options: play: "%s" of %s must be a number' % (key, segment["file"]))
             if not 0 <= first < fields[6] or not 0 < segment.get("rows", 1) <= fields[6] - first:
                 raise ConfigError("options: play: %s has only %d rows" % (segment["file"], fields[6]))
-        _, _, kind, self.axes, _, self._columns, _, self.rate_hz, self.period_s, self.full_scale, self.g_per_count = (
+        _, _, kind, self.axes, _, self.columns, _, self.rate_hz, self.period_s, self.full_scale, self.g_per_count = (
             _header(self._segments[0]["file"])
         )
         self.kind = _KINDS[kind]
         if self.kind != config["sense"]["kind"]:
             raise ConfigError('sense: "kind" is "%s", but the recording is a %s' % (config["sense"]["kind"], self.kind))
         self.rate_hz = self.rate_hz or config["sense"]["rate_hz"]
-        self._row = array("h" if kind == 0 else "f", bytes((2 if kind == 0 else 4) * self._columns))
+        self._row = array("h" if kind == 0 else "f", bytes((2 if kind == 0 else 4) * self.columns))
         self._file = None
         self._index = -1
         self._next_segment()
@@ -78,7 +81,7 @@ class Player:
         segment = self._segments[self._index]
         self._file = open(segment["file"], "rb")
         first = segment.get("first", 0)
-        self._start = _HEADER_BYTES + first * len(memoryview(self._row)) * (2 if self.kind == "waveform" else 4)
+        self._start = _HEADER_BYTES + first * self.columns * (2 if self.kind == "waveform" else 4)
         self._rows = segment.get("rows") or _header(segment["file"])[6] - first
         self._played = 0
         self._file.seek(self._start)
@@ -99,13 +102,13 @@ class Player:
             else:
                 raise EOFError("the recording has ended")
         self._played += 1
-        if len(out) < self._columns:
-            raise ValueError("a row has %d values, the buffer takes %d" % (self._columns, len(out)))
+        if len(out) < self.columns:
+            raise ValueError("a row has %d values, the buffer takes %d" % (self.columns, len(out)))
         self._file.readinto(self._row)
-        for i in range(self._columns):
+        for i in range(self.columns):
             out[i] = self._row[i]
         if self.kind != "waveform":
             return 1
-        samples = self._columns // self.axes
+        samples = self.columns // self.axes
         self._clock.sleep_us(int(samples * 1000000 / self.rate_hz))
         return samples

@@ -19,7 +19,7 @@ from typing import Any
 from . import environment
 
 HEAP = "384k"
-"""192 kB, about what a Pico leaves for data, and as much for what a Pico has in flash (code) or around it (the machine)"""
+"""192 kB, what a Pico leaves for data, and as much for what a Pico has in flash (code) or around it (the machine)"""
 RESTART = 64
 """exit code of a node that wants to be started again (boards/sim/board.py)"""
 CAUSE_REQUESTED = "3"
@@ -51,13 +51,14 @@ class SimNode:
         said: Callable[[Said], None] = lambda _: None,
         *,
         heap: str = HEAP,
+        main: Path | None = None,
     ) -> None:
-        """Lays out the folder. `said` is called from a thread for every line."""
+        """Lays out the folder. `said` is called from a thread for every line; `main` replaces device/main.py."""
         self.folder = folder
         self.restarts = 0
         self.exit_code: int | None = None
         self._said = said
-        main = environment.repository_root() / "device" / "main.py"
+        main = main or environment.repository_root() / "device" / "main.py"
         self._command = [*environment.micropython_command(), "-X", f"heapsize={heap}", str(main), "config.json"]
         self._environment = environment.micropython_environment("sim")
         self._process: subprocess.Popen[str] | None = None
