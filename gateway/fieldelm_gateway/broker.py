@@ -8,11 +8,10 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from paho.mqtt import client as paho
-from paho.mqtt.client import SocketLike
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -67,6 +66,14 @@ def read_password(config: Mqtt) -> str | None:
     return lines[0] if lines else ""
 
 
+class HasFileno(Protocol):
+    """A socket, plain or wrapped."""
+
+    def fileno(self) -> int:
+        """Its number for `select`."""
+        ...
+
+
 class Bell:
     """Wakes a thread that waits in `select`."""
 
@@ -82,7 +89,7 @@ class Bell:
         except OSError:  # it is ringing already, or closed
             pass
 
-    def wait(self, seconds: float, *others: SocketLike) -> bool:
+    def wait(self, seconds: float, *others: HasFileno) -> bool:
         """Sleep until the bell rings, one of the others can be read, or time is up. Returns whether one can be read."""
         readable = select.select([self._ear, *others], [], [], max(seconds, 0))[0]
         if self._ear in readable:

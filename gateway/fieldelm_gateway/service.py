@@ -4,8 +4,9 @@ import logging
 import queue
 import signal
 import threading
-from importlib.metadata import version
 from types import FrameType
+
+from fieldelm import __version__
 
 from . import database, documents
 from .clock import AirClock, Clock, HostClock
@@ -56,7 +57,7 @@ class Gateway:
         self._lock = database.lock(path)
         self._radios, clock = make_radios(config)
         self.publisher = Publisher(config, Store(path, read_only=True), self._inbox.put)
-        self.core = Core(config, version("fieldelm"), self._store, self._radios, self.publisher, clock, self._inbox)
+        self.core = Core(config, __version__, self._store, self._radios, self.publisher, clock, self._inbox)
         self.failure: Exception | None = None
         self.ended = threading.Event()
         self._thread = threading.Thread(target=self._run_core, name="core", daemon=True)

@@ -69,7 +69,8 @@ def _accept(state: State, batch: Batch, uplink: Uplink) -> bytes | None:
     batch.heard.append((node, uplink.received))
     _log(batch, verified, uplink, outcome)
     answer = _answer(state, batch, verified, uplink)
-    batch.exchanges[node.row] = Exchange(uplink.data, answer, uplink.received.monotonic_ms)
+    if verified.counter == verified.slot.highest:
+        batch.exchanges[node.row] = Exchange(uplink.data, answer, uplink.received.monotonic_ms)
     return answer
 
 

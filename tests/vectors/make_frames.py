@@ -1,0 +1,195 @@
+"""Writes frames.json: every type of frame, byte by byte, made without the project's codec.
+
+Headers, nonces and payloads are packed here by hand after docs/reference/frame.md, and the cipher text comes from
+`cryptography`'s AESCCM. So the vectors prove the codec, on CPython and on MicroPython, and let another implementation prove
+itself. Run it again after a change of the frame format: python tests/vectors/make_frames.py
+"""
+
+import json
+import struct
+from pathlib import Path
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+
+NODES = (
+    {"eui": "02a1b2c3d4e5f607", "node_id": 0x1234, "key_id": 0, "key": "000102030405060708090a0b0c0d0e0f"},
+    {"eui": "fe00000000000001", "node_id": 1, "key_id": 1, "key": "ffffffffffffffffffffffffffffffff"},
+    {"eui": "2e5b0e9f7c334455", "node_id": 0xFFFF, "key_id": 0, "key": "8e73b0f7da0e6452c810f32b809079e5"},
+)
+TYPES = {"HELLO": 1, "ALERT": 2, "STATUS": 3, "MODEL": 4, "ACK": 5, "COMMAND": 6, "RESPONSE": 7, "TRACE": 8}
+COUNTERS = (0, 1, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x12345678, 0xFFFFFFFE, 0xFFFFFFFF)
+EVENTS = 13
+
+
+def alert(event, severity, verdict, policy, mode, score_ratio, age_s, band_a, band_b, sequence):
+    """10 bytes."""
+    fields = {
+        "event": event,
+        "severity": severity,
+        "verdict": verdict,
+        "policy": policy,
+        "mode": mode,
+        "score_ratio": score_ratio,
+        "age_s": age_s,
+        "band_a": band_a,
+        "band_b": band_b,
+        "sequence": sequence,
+    }
+    first, second = event | severity << 5, verdict | policy << 2 | mode << 4
+    return fields, struct.pack("<BBHHBBH", first, second, score_ratio, age_s, band_a, band_b, sequence)
+
+
+def hello():
+    """A node after a watchdog reset, with the model it had."""
+    fields = {
+        "firmware": 0x00010203,
+        "boot_cause": 2,
+        "policy": 1,
+        "kernels_native": 1,
+        "model_restored": 1,
+        "reports_fault": 0,
+        "heartbeat_s": 900,
+        "window_period_s": 60,
+        "bands": 64,
+        "band_low_dhz": 8,
+        "band_high_dhz": 8000,
+        "last_sequence": 0xBEEF,
+    }
+    bits = 2 | 1 << 4 | 1 << 6 | 1 << 7
+    return fields, struct.pack("<IBBHHBIIH", 0x00010203, bits, 0, 900, 60, 64, 8, 8000, 0xBEEF)
+
+
+def status():
+    """A node in alarm, and cold."""
+    fields = {
+        "state": 3,
+        "policy": 0,
+        "verdict": 2,
+        "mode": 5,
+        "change_unconfirmed": 1,
+        "kernels_native": 0,
+        "reserved": 0,
+        "sensor_fault": 0,
+        "score_ratio": 0x0123,
+        "rms_g": 1234,
+        "rms_velocity": 450,
+        "learned_rows": 70000,
+        "battery_mv": 2987,
+        "temperature_c": -40,
+        "waiting_events": 3,
+        "lost_events": 255,
+        "heartbeat_s": 900,
+        "window_period_s": 600,
+        "uptime_h": 8760,
+        "downlink_snr": -128,
+    }
+    plain = struct.pack(
+        "<BBBHHHIHbBBHHHb", 3 | 2 << 6, 5 | 1 << 4, 0, 0x0123, 1234, 450, 70000, 2987, -40, 3, 255, 900, 600, 8760, -128
+    )
+    return fields, plain
+
+
+def payloads():
+    """(type, fields or None, plain bytes, direction, tag bytes) of every frame."""
+    for event in range(EVENTS):
+        yield (
+            "ALERT",
+            *alert(event, event % 3, event % 3, (event + 1) % 3, event, 256 * event, 60 * event, event, 255, event),
+            0,
+            4,
+        )
+    yield "ALERT", *alert(3, 2, 2, 0, 15, 0xFFFF, 0xFFFF, 63, 7, 0xFFFF), 0, 4
+    yield "ALERT", *alert(3, 2, 2, 0, 0, 0x0180, 0, 12, 255, 0x8000), 0, 8
+    yield "HELLO", *hello(), 0, 8
+    yield "STATUS", *status(), 0, 4
+    yield "STATUS", *status(), 0, 8
+    for result in range(5):
+        fields = {"command": 1 + result, "command_sequence": 0x0A0B + result, "gateway": 255, "result": result}
+        yield "RESPONSE", fields, struct.pack("<BHBB", 1 + result, 0x0A0B + result, 255, result), 0, 8
+    for more in (0, 1):
+        yield "ACK", {"more": more, "reserved": 0}, bytes([more]), 1, 8
+        yield "ACK", {"more": more, "reserved": 0}, bytes([more]), 255, 8
+    for command, arguments in ((1, b""), (2, b"\x02"), (3, struct.pack("<HH", 600, 900)), (4, b"\x1e"), (5, b"")):
+        fields = {"command": command, "command_sequence": 0xFFFF}
+        yield "COMMAND", fields, struct.pack("<BH", command, 0xFFFF) + arguments, 7, 8
+    # lengths around the cipher's block, and the longest frames that LoRa carries
+    for length in (0, 1, 15, 16, 17, 31, 32, 33, 246):
+        yield "MODEL", None, bytes((7 * i + length) & 255 for i in range(length)), 0, 4
+    for length in (0, 16, 242):
+        yield "MODEL", None, bytes((5 * i + length) & 255 for i in range(length)), 3, 8
+    yield "TRACE", None, bytes(range(64)), 0, 4
+
+
+def main():
+    """Write the file next to this one."""
+    frames = []
+    for i, (name, fields, plain, direction, tag_bytes) in enumerate(payloads()):
+        node = NODES[i % len(NODES)]
+        counter = COUNTERS[i % len(COUNTERS)]
+        ack_wanted = direction == 0 and i % 2 == 0
+        first = 1 << 6 | (0x20 if ack_wanted else 0) | node["key_id"] << 4 | TYPES[name]
+        if name == "HELLO":
+            header = struct.pack("<BHI", first, node["node_id"], counter)
+        else:
+            header = struct.pack("<BHH", first, node["node_id"], counter & 0xFFFF)
+        nonce = bytes.fromhex(node["eui"]) + struct.pack("<IB", counter, direction)
+        sealed = AESCCM(bytes.fromhex(node["key"]), tag_bytes).encrypt(nonce, plain, header)
+        frames.append(
+            {
+                "type": name,
+                "kind": TYPES[name],
+                "node": i % len(NODES),
+                "counter": counter,
+                "direction": direction,
+                "ack_wanted": ack_wanted,
+                "tag_bytes": tag_bytes,
+                "fields": fields,
+                "plain": plain.hex(),
+                "nonce": nonce.hex(),
+                "frame": (header + sealed).hex(),
+            }
+        )
+    nodes = []
+    for node in NODES:
+        encryptor = Cipher(algorithms.AES(bytes.fromhex(node["key"])), modes.ECB()).encryptor()
+        nodes.append({**node, "key_check": encryptor.update(bytes(16))[:2].hex()})
+    good = bytes.fromhex(frames[0]["frame"])
+    refused = [
+        {"why": "empty", "reason": "bad_length", "frame": ""},
+        {"why": "header without tag", "reason": "bad_length", "frame": good[:8].hex()},
+        {"why": "HELLO without room for its tag", "reason": "bad_length", "frame": (b"\x41" + good[1:14]).hex()},
+        {"why": "longer than LoRa carries", "reason": "bad_length", "frame": (good + bytes(256 - len(good))).hex()},
+        {"why": "version 0", "reason": "bad_version", "frame": (bytes([good[0] & 0x3F]) + good[1:]).hex()},
+        {"why": "version 2", "reason": "bad_version", "frame": (bytes([good[0] & 0x3F | 0x80]) + good[1:]).hex()},
+        {"why": "type 0", "reason": "bad_version", "frame": (bytes([good[0] & 0xF0]) + good[1:]).hex()},
+        {"why": "a downlink's type", "reason": "bad_version", "frame": (bytes([good[0] & 0xF0 | 5]) + good[1:]).hex()},
+        {"why": "type 15", "reason": "bad_version", "frame": (bytes([good[0] | 15]) + good[1:]).hex()},
+    ]
+    # low 16 bits, reference, the 32-bit number that is meant
+    extended = [
+        [0, 0, 0],
+        [5, 3, 5],
+        [3, 5, 3],
+        [0xFFFF, 0x10000, 0xFFFF],
+        [0, 0xFFFF, 0x10000],
+        [2, 0x1FFFE, 0x20002],
+        [0xFFFE, 0x20002, 0x1FFFE],
+        [0x8000, 0, 0x8000],
+        [0x8001, 0, 0x8001],
+        [0, 0xFFFFFFFF, 0xFFFF0000],
+        [0xFFFF, 0xFFFFFFFE, 0xFFFFFFFF],
+        [0x1234, 0x5678FFF0, 0x56791234],
+    ]
+    vectors = {
+        "about": "frame version 1; made by make_frames.py",
+        "nodes": nodes,
+        "frames": frames,
+        "refused": refused,
+        "extended": extended,
+    }
+    Path(__file__).with_name("frames.json").write_text(json.dumps(vectors, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
