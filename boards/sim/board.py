@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """The board that is no board: radio over the simulated air, a model of a machine or a recording as sensor.
 
 Keys of the configuration's "options" (docs/reference/simulation.md):
@@ -11,10 +12,14 @@ Keys of the configuration's "options" (docs/reference/simulation.md):
     mean_c, swing_c     temperature and its daily swing
 """
 
+import gc
 import json
 import math
 import os
 import sys
+
+# collect often while code is compiled into the heap: else it lies scattered there, and no large buffer fits in between
+gc.threshold(32768)
 
 from air_client import AirClient, NoAir
 from battery import Battery

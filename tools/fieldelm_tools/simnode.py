@@ -18,8 +18,8 @@ from typing import Any
 
 from . import environment
 
-HEAP = "384k"
-"""192 kB, what a Pico leaves for data, and as much for what a Pico has in flash (code) or around it (the machine)"""
+HEAP = "288k"
+"""192 kB, about what a Pico leaves, and 96 kB towards code and machine, which a Pico has in flash and around it"""
 RESTART = 64
 """exit code of a node that wants to be started again (boards/sim/board.py)"""
 CAUSE_REQUESTED = "3"
