@@ -1,0 +1,78 @@
+"""The gateway's configuration and database, and the nodes' identities, made anew for a run."""
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fieldelm_gateway.clock import parse_rfc3339
+from fieldelm_gateway.store import Store
+
+from .plans import NodePlan
+from .recorder import BrokerAddress
+
+GATEWAY = "demo"
+BASE = f"fieldelm/v1/{GATEWAY}"
+
+
+def _private(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def write_gateway(folder: Path, parts: Path, broker: BrokerAddress, air: str) -> Path:
+    """Write gateway.toml and return its path."""
+    lines = [
+        "# Written by `fieldelm demo`; `fieldelm gateway config` explains every key.",
+        "[gateway]",
+        f'name = "{GATEWAY}"',
+        "[database]",
+        f'path = "{folder / "gateway.db"}"',
+        "[mqtt]",
+        f'url = "{broker.url}"',
+        f'protocol = "{broker.protocol}"',
+    ]
+    if broker.username:
+        lines.append(f'username = "{broker.username}"')
+    if broker.password:
+        _private(parts / "broker-password", broker.password + "\n")
+        lines.append(f'password_file = "{parts / "broker-password"}"')
+    lines += ["[[radio]]", 'kind = "air"', f'address = "{air}"']
+    path = folder / "gateway.toml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def register(database: Path, nodes: Sequence[NodePlan], epoch: str) -> dict[str, str]:
+    """Give every node a key that nobody else has and tell the gateway's database; returns key by EUI, in hex."""
+    keys = {}
+    store = Store(database, create=True)
+    try:
+        with store.transaction():
+            for plan in nodes:
+                key = secrets.token_bytes(16)
+                actor = plan.actor
+                store.add_node(actor.eui, actor.node_id, actor.asset, "", 4, key, parse_rfc3339(epoch))
+                keys[actor.eui] = key.hex()
+    finally:
+        store.close()
+    return keys
+
+
+def node_config(plan: NodePlan, key: str, air: str) -> dict[str, Any]:
+    """The configuration of a node (docs/reference/interfaces.md, section 6)."""
+    return {
+        "schema": 1,
+        "role": "node",
+        "board": "sim",
+        "name": plan.actor.asset,
+        "eui": plan.actor.eui,
+        "node_id": plan.actor.node_id,
+        "keys": {"0": key},
+        "console": "rows",
+        "sense": plan.sense,
+        "learn": plan.learn,
+        "link": plan.link,
+        "options": {**plan.options, "air": air},
+    }
