@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint natmods lock clean
+.PHONY: help setup demo test lint natmods firmware lock clean
 
 help:
 	@echo 'make demo     set up, then show it: a broker, a gateway and three nodes (ARGS="--data DIR" plays recordings)'
@@ -10,6 +10,7 @@ help:
 	@echo 'make setup    only set up: Python packages into .venv, MicroPython and native modules into build/'
 	@echo 'make lint     ruff and mypy'
 	@echo 'make natmods  the C kernels for the Pico (armv6m), the Pico 2 (armv7emsp) and this machine'
+	@echo 'make firmware firmware to flash, for all boards (or BOARD=rpi_pico), into build/firmware/'
 	@echo 'make lock     pin the Python packages anew from pyproject.toml (needs uv)'
 	@echo 'make clean    remove .venv and build/'
 
@@ -29,6 +30,9 @@ test: setup lint
 
 natmods: setup
 	@$(BIN)/fieldelm build natmods
+
+firmware: setup
+	@$(BIN)/fieldelm build firmware $(addprefix --board ,$(BOARD)) $(ARGS)
 
 UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 lock:

@@ -1,4 +1,4 @@
-"""`fieldelm build`: the kernels as native modules, `build/natmods/<architecture>/fieldelm_native.mpy`."""
+"""`fieldelm build`: the kernels as native modules, `build/natmods/<architecture>/fieldelm_native.mpy`, and firmware."""
 
 import argparse
 import sys
@@ -24,6 +24,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     natmods = what.add_parser("natmods", help="the kernels for armv6m (Pico), armv7emsp (Pico 2) and x64")
     natmods.add_argument("--arch", action="append", choices=list(COMPILERS), help="only this architecture (repeatable)")
+    natmods.set_defaults(run=run)
+    uf2 = what.add_parser(
+        "firmware", help="firmware to flash: MicroPython, the kernels and the node's package in one file"
+    )
+    uf2.add_argument("--board", action="append", metavar="NAME", help="only this board of boards/ (repeatable)")
+    uf2.add_argument("--plain", action="store_true", help="MicroPython alone, to try the native modules on")
+    uf2.add_argument("--json", action="store_true", help="print the reports as one JSON document")
+    uf2.set_defaults(run=run_firmware)
+
+
+def run_firmware(args: argparse.Namespace) -> int:
+    """Build the firmware of the boards asked for; without --board, of all."""
+    from . import firmware  # not among what set-up imports
+
+    names = list(dict.fromkeys(args.board or firmware.boards()))
+    for name in names:
+        firmware.board(name)  # a wrong name is said before anything is built
+    return firmware.show([firmware.build(name, plain=args.plain) for name in names], as_json=args.json)
 
 
 def run(args: argparse.Namespace) -> int:

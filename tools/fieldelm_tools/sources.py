@@ -1,8 +1,8 @@
 """Source packages from the Debian archive, without root and without touching the machine's own package lists.
 
 `micropython()` gives a MicroPython source tree in build/ (headers and linker of native modules, the Unix port), or the
-checkout that MPY_DIR names. `add_mbedtls(tree)` puts Mbed TLS into it, which the Unix port needs for AES. Standard
-library only.
+checkout that MPY_DIR names. `add_mbedtls(tree)` puts Mbed TLS into it, which the Unix port and the firmware need for AES;
+`add_pico_libraries(tree)` what the firmware needs besides. Standard library only.
 """
 
 import dataclasses
@@ -32,6 +32,8 @@ class Source:
     """how the name of the upstream archive begins"""
     sha256: dict[str, str]
     """of the upstream archives that were tried; one that is not listed must be of the series and signed for"""
+    binary: str = ""
+    """where set, the source code comes as a binary package, in this folder of it"""
 
 
 MICROPYTHON = Source(
@@ -45,6 +47,20 @@ MBEDTLS = Source(
     version="",
     series="mbedtls_3.6.",
     sha256={"mbedtls_3.6.6.orig.tar.bz2": "8fb65fae8dcae5840f793c0a334860a411f884cc537ea290ce1c52bb64ca007a"},
+)
+PICO_SDK = Source(
+    package="pico-sdk-source",
+    version="2.1.1-1",
+    series="pico-sdk-source_2.1.1-1_",
+    sha256={"pico-sdk-source_2.1.1-1_all.deb": "507a3ca37636641bc90239d7c04dc9dc28c5008087a8162102ea94d2273153d3"},
+    binary="usr/src/pico-sdk",
+)
+TINYUSB = Source(
+    package="tinyusb-source",
+    version="0.18.0+dfsg-1",
+    series="tinyusb-source_0.18.0+dfsg-1_",
+    sha256={"tinyusb-source_0.18.0+dfsg-1_all.deb": "01ce2c645df68f14a8a7dcfc8fb355713152543757955820479a87949a61154e"},
+    binary="usr/src/tinyusb",
 )
 MICROPYTHON_TAG = "v1.25.0"
 
@@ -75,6 +91,13 @@ def add_mbedtls(tree: Path) -> None:
         unpacked(MBEDTLS, target)
 
 
+def add_pico_libraries(tree: Path) -> None:
+    """Put Mbed TLS, the Pico's SDK and TinyUSB where the MicroPython tree expects them."""
+    add_mbedtls(tree)
+    unpacked(PICO_SDK, tree / "lib" / "pico-sdk")
+    unpacked(TINYUSB, tree / "lib" / "tinyusb")
+
+
 def unpacked(source: Source, target: Path) -> Path:
     """Fetch, verify and unpack a source package into the folder `target`, unless it is there."""
     stamp = target / ".unpacked"
@@ -83,15 +106,20 @@ def unpacked(source: Source, target: Path) -> Path:
     archive = fetched(source)
     fresh = target.with_name(target.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    with tarfile.open(archive) as tar:
-        if hasattr(tarfile, "data_filter"):
-            tar.extraction_filter = tarfile.data_filter
-        tar.extractall(fresh)  # noqa: S202 (verified by its hash or by the archive's signature)
-    (top,) = fresh.iterdir()
+    # verified by its hash or by the archive's signature
+    if source.binary:
+        run(["dpkg-deb", "--extract", str(archive), str(fresh)], archive.parent)
+        top = fresh / source.binary
+    else:
+        with tarfile.open(archive) as tar:
+            if hasattr(tarfile, "data_filter"):
+                tar.extraction_filter = tarfile.data_filter
+            tar.extractall(fresh)  # noqa: S202
+        (top,) = fresh.iterdir()
     (top / ".unpacked").write_text(archive.name + "\n", encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     top.rename(target)
-    fresh.rmdir()
+    shutil.rmtree(fresh)
     return target
 
 
@@ -127,13 +155,14 @@ def fetched(source: Source) -> Path:
 
 
 def download(source: Source, mirror: str, downloads: Path) -> None:
-    """Fetch the upstream archive of a source package with apt-get, with package lists of its own."""
-    state = downloads / "apt"
+    """Fetch the archive of a source package with apt-get, with package lists of its own."""
+    kind = "deb" if source.binary else "deb-src"
+    state = downloads / ("apt-binary" if source.binary else "apt")
     (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
     (state / "parts").mkdir(exist_ok=True)
     keyring = next((f"Signed-By: {path}\n" for path in KEYRINGS if Path(path).is_file()), "")
     listing = state / "debian.sources"
-    text = f"Types: deb-src\nURIs: {mirror}\nSuites: {SUITE}\nComponents: main\n{keyring}"
+    text = f"Types: {kind}\nURIs: {mirror}\nSuites: {SUITE}\nComponents: main\n{keyring}"
     listing.write_text(text, encoding="utf-8")
     options = {
         "Dir::State::Lists": state / "lists",
@@ -148,8 +177,9 @@ def download(source: Source, mirror: str, downloads: Path) -> None:
     }
     apt = ["apt-get", "-qq", *[word for key, value in options.items() for word in ("-o", f"{key}={value}")]]
     name = f"{source.package}={source.version}" if source.version else f"{source.package}/{SUITE}"
+    fetch = ["download"] if source.binary else ["source", "--download-only", "--tar-only"]
     run([*apt, "update"], downloads)
-    run([*apt, "source", "--download-only", "--tar-only", name], downloads)
+    run([*apt, *fetch, name], downloads)
 
 
 def mirrors() -> list[str]:
@@ -165,12 +195,13 @@ def mirrors() -> list[str]:
     return list(dict.fromkeys([*own, *alike]))
 
 
-def run(command: list[str], folder: Path) -> None:
-    """Run a command in a folder; its last line of complaint becomes the error."""
+def run(command: list[str], folder: Path | None = None) -> str:
+    """Run a command and return what it printed; its last line of complaint becomes the error."""
     done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
         complaint = [line for line in done.stderr.splitlines() if line.strip()] or [shlex.join(command)]
         raise SetupError(next((line for line in complaint if line.startswith("E:")), complaint[-1]))
+    return done.stdout
 
 
 def digest(path: Path) -> str:
