@@ -101,6 +101,7 @@ class SimNode:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
+            start_new_session=True,  # Ctrl-C is for who started it
         )
 
     def _run(self) -> None:

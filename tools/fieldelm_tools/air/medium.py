@@ -41,8 +41,6 @@ class Station:
     locked: "Frame | None" = None
     sending: "Frame | None" = None
     computing: bool = False
-    expired: bool = False
-    """the listen has reached its end and goes on for the frame that is being received"""
     wake: int = 0
     """number of the wake-up that counts"""
     owes: "dict[int, Frame]" = dataclasses.field(default_factory=dict)
@@ -200,8 +198,7 @@ class Medium:
         if wake != station.wake:
             return
         if isinstance(message, Listen) and station.locked:
-            station.expired = True
-            return
+            return  # it goes on to the end of the frame
         station.radio = None
         self._resume(station)
         self._deliver(station.name, {"op": "now" if isinstance(message, Wait) else "silence", "now_us": self.now_us})
@@ -212,7 +209,6 @@ class Medium:
         station.radio = radio
         station.listening_since_us = self.now_us
         station.locked = None
-        station.expired = False
         if not station.sending:
             for frame in self._frames:
                 self._seek(station, frame)
