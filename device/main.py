@@ -1,6 +1,7 @@
 """What starts at power-on: read the configuration, open the board, run the node.
 
-On the Unix port: ``micropython main.py [config.json]``, with the node's folder as working directory.
+On the Unix port: ``micropython main.py [config.json]``, with the node's folder as working directory. On the Pico the REPL is there
+when this ends: at once where there is no configuration, else after Ctrl-C.
 """
 
 import sys
@@ -30,4 +31,6 @@ def main(path="config.json"):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:2]))
+    code = main(*sys.argv[1:2])
+    if sys.platform != "rp2":  # there SystemExit is a soft reset, and this would start for ever
+        sys.exit(code)
