@@ -9,7 +9,8 @@ hardly any band has fallen. Or the source is so loud that it drowns the machine,
 The mirror image, bands that fall while none rises, is a source that went away or a machine that stopped. Where the test
 fails the node alarms.
 
-A broken sensor is told by the same shifts: a gain that changed moves all bands alike.
+A broken sensor is told by the same shifts: a gain that changed moves all loud bands by the same and nothing by more; electronic
+noise is white, as nothing is that comes through a structure.
 """
 
 from math import sqrt
@@ -17,7 +18,7 @@ from math import sqrt
 from fieldelm import defaults
 from fieldelm.elm import floats
 
-_TOP = 4
+_TOP = 4  # bands
 
 
 class Change:
@@ -54,10 +55,9 @@ class Change:
         shift = self.shift
         for i in range(n):
             shift[i] = self.mean[i] - reference[i]
-        ordered = sorted(shift)
-        spread = (ordered[n * 9 // 10] - ordered[n // 10]) / 2
-        if abs(ordered[n // 2]) > defaults.SHIFT and spread < 0.05 + defaults.GAIN_SPREAD * noise / sqrt(self.rows):
-            return "gain"
+        sensor = self._sensor(reference, level, noise)
+        if sensor:
+            return sensor
         if self._source_added(reference, level, 1, defaults.QUIET_RISEN, defaults.BROAD_RISE):
             return "environment"
         if self._source_added(self.mean, level, -1, defaults.GONE_QUIET_RISEN, defaults.GONE_BROAD_RISE) or (
@@ -65,6 +65,37 @@ class Change:
         ):
             return "quieter"
         return "machine"
+
+    def _sensor(self, reference, level, noise):
+        # "gain", "noisy" or None
+        n = self.n
+        shift = self.shift
+        error = 0.05 + defaults.GAIN_SPREAD * noise / sqrt(self.rows)
+        before = sorted([level(i, reference[i]) for i in range(n)])
+        after = sorted([level(i, self.mean[i]) for i in range(n)])
+        if n < 8:
+            return None
+        loud = sorted([shift[i] for i in range(n) if level(i, reference[i]) >= before[n - n // 4]])
+        middle = loud[len(loud) // 2]
+        sign = 1 if middle > 0 else -1
+        if (
+            abs(middle) > defaults.SHIFT
+            and (loud[len(loud) * 9 // 10] - loud[len(loud) // 10]) / 2 < error
+            and -2 * error < min([sign * value for value in shift])
+            and max([sign * value for value in shift]) < abs(middle) + 2 * error
+        ):
+            return "gain"
+        if (
+            (after[n * 9 // 10] - after[n // 10]) / 2 < defaults.FLAT + error
+            and (before[n * 9 // 10] - before[n // 10]) / 2 > 3 * defaults.FLAT
+            and self.mean_shift() > defaults.SHIFT
+        ):
+            return "noisy"
+        return None
+
+    def mean_shift(self):
+        """Mean of the shift over the inputs."""
+        return sum(self.shift) / self.n
 
     def _source_added(self, before, level, sign, least_quiet, least_broad):
         # the test of the module's text for sign 1; for -1 the same with time reversed

@@ -30,7 +30,7 @@ VARIANCE_PRIOR_ROWS = 16  # the held-back variance of an input counts as if this
 SIGMAS = 4.0
 SMALLEST_MARGIN = 1.25  # however alike the calibration rows are: the next recording differs (a factor of 3.5)
 WIDEN_ROWS = 2.0  # the margin is (1 + WIDEN_ROWS / n) times as wide after n rows
-UNCERTAIN = 0.6  # verdict "uncertain" from this fraction of the margin
+UNCERTAIN = 0.65  # verdict "uncertain" from this fraction of the margin
 MEAN_RATE = 1 / 64  # the mean follows normal rows at this rate ...
 MEAN_DOWN = 0.25  # ... but never further than this from its calibration
 MEAN_UP = 0.5
@@ -40,15 +40,16 @@ DEAD_ZONE = 0.4  # learn only rows this far above the mean log score (a factor o
 UPDATE_EVERY_ROWS = const(8)  # long-term budget: one update in so many rows, ...
 UPDATE_BURST = const(16)  # ... of which so many can be saved up
 
-# persistence: rows are counted in the newest eight
-SUSPECT_OF_8 = const(4)  # anomalies that make the node suspicious
-DECIDE_OF_8 = const(6)  # anomalies that it takes to decide
-DECIDE_ROWS = const(8)  # anomalous rows that a decision needs
-EVIDENCE = 6.0  # sum of log(score / threshold) that a decision needs ...
-EVIDENCE_LOSS = 0.25  # ... from which a row below the threshold takes at most this
+# persistence: deviating rows, verdict uncertain or anomaly, are counted in the newest eight
+SUSPECT_OF_8 = const(4)  # deviating rows that make the node suspicious
+SUSPECT_EVIDENCE = 3.5
+DECIDE_OF_8 = const(6)  # deviating rows that it takes to decide
+DECIDE_ROWS = const(8)  # rows that a decision needs
+EVIDENCE = 24.0  # sum over the rows of d + d^2 / 2, d the log score's excess over the limit of "uncertain" ...
+EVIDENCE_LOSS = 0.25  # ... from which a row below takes at most this
 UNDECIDED_ROWS = const(32)  # a suspicion that lasts so long without a decision is an intermittent fault
-CLEAR_OF_8 = const(1)  # at most so many anomalies end a suspicion
-CLEAR_ROWS = const(16)  # rows without a decision's worth of anomalies that end an alarm
+CLEAR_OF_8 = const(1)  # at most so many deviating rows end a suspicion, and let the node learn
+CLEAR_ROWS = const(16)  # such rows one after the other end an alarm
 
 # environment or machine? Shifts are in the natural logarithm of amplitude against the nearest learned condition
 SHIFT = 0.46  # 4 dB: a band has risen or fallen
@@ -74,7 +75,8 @@ ABRUPT = 0.5  # mean excess of the 16 rows before, in margins, above which the c
 MODES = const(8)
 MODE_DISTANCE = 0.35  # RMS distance over the bands that makes a new mode, at least, ...
 MODE_NOISE = 2.0  # ... and in units of the row noise
-STALE_PREFERENCE = 1.3  # after a change of environment a mode not met since explains rows so much further away
+STALE_PREFERENCE = 1.6  # after a change of environment a mode not met since explains rows so much further away, ...
+STALE_SURPLUS = 0.25  # ... if the bands in which the new source is seen are at most 2 dB louder than expected
 MODE_ROWS = const(64)  # rows after which a mode's centre follows at a constant rate
 
 # relearning on the spot
@@ -92,6 +94,7 @@ DISAGREE = 1.2  # standard deviation of the log score above which the rows disag
 SENSOR_ROWS = const(3)  # rows in a row that make a fault, and as many good ones that end it
 STUCK_VALUES_ROWS = const(64)  # the same for sensor values that repeat: a thermometer may stand still for long
 SATURATED = 0.9  # |mean| or RMS of the counts as a fraction of full scale
-GAIN_SPREAD = 2.0  # a gain changed: all bands moved by the same, within this many standard errors of their mean
+GAIN_SPREAD = 2.0  # a gain changed: the loud bands moved by the same, within this many standard errors
+FLAT = 0.15  # electronic noise: half the range from the 10 % to the 90 % quantile of the band levels
 TILTED = 0.8  # cosine between gravity now and as learned: 37 degrees
-DETACHED = 0.1  # ... and the vibration has fallen to this fraction
+DETACHED = 0.35  # ... and the vibration has fallen to this fraction

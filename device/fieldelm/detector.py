@@ -1,12 +1,14 @@
 """From scores to decisions: verdict of a row, persistence, and what a lasting change is.
 
-    score → verdict → suspicion (anomalies among the newest eight rows) → decision → cleared again
+    score → verdict → suspicion (deviating rows among the newest eight) → decision → cleared again
 
-A decision is one of ``change.Change.classify``'s words. It needs ``DECIDE_ROWS`` anomalous rows that make up
-``DECIDE_OF_8`` of the newest eight, and ``EVIDENCE``: the sum of log(score / threshold), a cumulative sum as in E. S.
-Page, "Continuous inspection schemes", Biometrika 41, 1954, so that scores a little above the threshold take longer than
-high ones. A change that had been coming (the scores before it were near the threshold) or is still growing is wear, not
-a new environment, whatever it looks like; so is one that comes and goes.
+A row deviates from the verdict "uncertain" on. Each adds its excess over that limit to the evidence, so that scores far above the
+threshold decide in eight rows, and scores that stay just below it in a few dozen: a cumulative sum as in E. S. Page,
+"Continuous inspection schemes", Biometrika 41, 1954, of d + d^2 / 2, where d is the excess in the logarithm of the score.
+
+A decision is one of ``change.Change.classify``'s words. It needs ``EVIDENCE``, and ``DECIDE_ROWS`` deviating rows that make up
+``DECIDE_OF_8`` of the newest eight. A change that had been coming (the scores before it were near the threshold) or is still growing is
+wear, not a new environment, whatever it looks like; so is one that comes and goes.
 """
 
 from fieldelm import defaults
@@ -37,14 +39,14 @@ class Detector:
         """Begin anew: no anomaly seen yet."""
         self.verdict = "normal"
         self.suspect = False
-        self.anomalies = 0  # among the newest eight rows
+        self.deviating = 0  # among the newest eight rows
         self.reference = 0  # the mode that the last decision compared with
         self._bits = 0
         self._coming = 0.0  # running mean of the excess before the change
         self._before = 0.0
         self._early = 0.0  # mean excess of the first rows of the change, and of the newest
         self._late = 0.0
-        self._evidence = 0.0  # sum of log(score / threshold) since the change began
+        self._evidence = 0.0  # sum of what the log scores are above the limit of "uncertain" since the change began
         self._suspect_rows = 0
         self._quiet_rows = 0
         self.change.reset()
@@ -52,18 +54,21 @@ class Detector:
     def judge(self, score, x, deciding):
         """Judge a row by its score; ``x`` are its inputs. Returns a decision, or None; none is made unless ``deciding``."""
         excess = self.threshold.excess(score)
-        anomaly = excess >= 1
-        self.verdict = "anomaly" if anomaly else "uncertain" if excess >= defaults.UNCERTAIN else "normal"
-        self._bits = (self._bits << 1 | anomaly) & 0xFF
-        self.anomalies = ones(self._bits)
-        evidence = self._evidence + max((excess - 1) * self.threshold.margin, -defaults.EVIDENCE_LOSS)
-        self._evidence = min(max(evidence, 0.0), 4 * defaults.EVIDENCE)
-        if anomaly:
+        deviates = excess >= defaults.UNCERTAIN
+        self.verdict = "anomaly" if excess >= 1 else "uncertain" if deviates else "normal"
+        self._bits = (self._bits << 1 | deviates) & 0xFF
+        self.deviating = ones(self._bits)
+        evidence = (excess - defaults.UNCERTAIN) * self.threshold.margin
+        if evidence > 0:
+            evidence += evidence * evidence / 2
+        self._evidence = max(self._evidence + max(evidence, -defaults.EVIDENCE_LOSS), 0.0)
+        if deviates:
             self._gather(excess, x)
         else:
-            self._coming += (min(max(excess, 0.0), 1.0) - self._coming) / 16
+            self._coming += (max(excess, 0.0) - self._coming) / 16
             if not self._bits:
                 self.change.reset()
+                self._evidence = 0.0
         return self._decide() if deciding else None
 
     def _gather(self, excess, x):
@@ -80,17 +85,17 @@ class Detector:
 
     def _decide(self):
         if not self.suspect:
-            if self.anomalies < defaults.SUSPECT_OF_8:
+            if self.deviating < defaults.SUSPECT_OF_8 or self._evidence < defaults.SUSPECT_EVIDENCE:
                 return None
             self.suspect = True
             self._suspect_rows = 0
-        elif self.anomalies <= defaults.CLEAR_OF_8:
+        elif self.deviating <= defaults.CLEAR_OF_8:
             self.suspect = False
             return None
         self._suspect_rows += 1
         if self._evidence < defaults.EVIDENCE:
             return None
-        if self.change.rows < defaults.DECIDE_ROWS or self.anomalies < defaults.DECIDE_OF_8:
+        if self.change.rows < defaults.DECIDE_ROWS or self.deviating < defaults.DECIDE_OF_8:
             return "machine" if self._suspect_rows > defaults.UNDECIDED_ROWS else None
         growing = (self._late - self._early) * self.threshold.margin > defaults.GROWING
         if growing and self._suspect_rows < defaults.UNDECIDED_ROWS // 2:
@@ -107,20 +112,43 @@ class Detector:
         self.reference = modes.nearest(change.mean)
         if not self._spectral:  # of sensor values nobody knows what a new environment does to them
             return "machine"
-        limit = defaults.STALE_PREFERENCE * modes.distance
+        limit = (defaults.STALE_PREFERENCE * modes.distance) ** 2
         decision = change.classify(modes.centers[self.reference], self._level, modes.noise)
-        if decision == "machine":
-            for mode in range(modes.count):
-                if not modes.stale >> mode & 1:
-                    continue
-                modes.expected(mode, self._level, change.shift)
-                if modes.square(change.mean, change.shift) < limit * limit:
-                    if change.classify(modes.centers[mode], self._level, modes.noise) == "environment":
-                        self.reference = mode
-                        return "environment"
+        if decision == "machine" and modes.stale:
+            stale = self._stale_explanation(limit)
+            if stale is not None:
+                self.reference = stale
+                return "environment"
         return decision
+
+    def _stale_explanation(self, limit):
+        # the mode, among those not met since the environment changed, that the same source would make look like this
+        change = self.change
+        modes = self.modes
+        found = None
+        for mode in range(modes.count):
+            if not modes.stale >> mode & 1:
+                continue
+            expected = change.shift
+            modes.expected(mode, self._level, expected)
+            square = modes.square(change.mean, expected)
+            surplus = seen = 0
+            for i in range(change.n):
+                if modes.source[i] > 0:
+                    surplus += change.mean[i] - expected[i]
+                    seen += 1
+            if square >= limit or surplus > defaults.STALE_SURPLUS * seen:
+                continue
+            if change.classify(modes.centers[mode], self._level, modes.noise) == "environment":
+                found, limit = mode, square
+        return found
+
+    @property
+    def calm(self):
+        """True while nothing speaks against learning."""
+        return self.deviating <= defaults.CLEAR_OF_8
 
     def cleared(self):
         """While an alarm stands: True once the rows have been normal for long enough. Call it once a row."""
-        self._quiet_rows = self._quiet_rows + 1 if self.anomalies <= defaults.CLEAR_OF_8 else 0
+        self._quiet_rows = self._quiet_rows + 1 if self.deviating <= defaults.CLEAR_OF_8 else 0
         return self._quiet_rows >= defaults.CLEAR_ROWS

@@ -45,12 +45,14 @@ class Place:
         for i in range(self._model.n):
             self._squares[i] = 0.0
             self._prior[i] = 0.0 if fresh else 1 / self._model.weight[i]
+        value = self._threshold.value
         self._threshold.reset()
         if fresh:
             self._model.reset()
             self._modes.reset()
         else:
             self._model.reopen(1 / self._model.delta)
+            self._threshold.value = value  # what is reported until the new one is known
 
     def train(self, x, score):
         """Learn the row ``x`` that the model scored last; True unless it was left out."""

@@ -7,9 +7,10 @@
 | ``saturated`` | the mean, or the RMS about it, is near full scale | waveform of known full scale |
 | ``clipped`` | a sample is at full scale | waveform of known full scale |
 | ``detached`` | gravity points elsewhere and the vibration is gone | waveform of all three axes |
-| ``gain`` | every band has moved by the same: found by the detector, see ``change.py`` | waveform, spectrum |
+| ``gain`` | all loud bands have moved by the same: found by the detector, see ``change.py`` | waveform, spectrum |
+| ``noisy`` | the bands have risen to one level: found by the detector, too | waveform, spectrum |
 
-``noisy`` and ``rate`` are not found yet. A fault is reported after ``SENSOR_ROWS`` bad rows one after the other and
+``rate`` is not found yet: it looks like a change of speed. A fault is reported after ``SENSOR_ROWS`` bad rows one after the other and
 ends after as many good ones. Memory: one row of inputs.
 """
 
@@ -17,6 +18,9 @@ from math import sqrt
 
 from fieldelm import defaults
 from fieldelm.elm import floats
+
+
+BY_SHIFT = ("gain", "noisy")  # faults that the detector finds, and that end when the score is normal again
 
 
 class SensorCheck:
@@ -46,7 +50,7 @@ class SensorCheck:
         if seen is None:
             self._rows = 0
             self._good += 1
-            if self._good >= defaults.SENSOR_ROWS and self.fault != "gain":
+            if self._good >= defaults.SENSOR_ROWS and self.fault not in BY_SHIFT:
                 self.fault = None
         else:
             self._rows = self._rows + 1 if seen == self.seen else 1

@@ -23,7 +23,7 @@ from fieldelm.elm import OsElm, floats
 from fieldelm.features import NO_BAND, Features
 from fieldelm.modes import Modes
 from fieldelm.place import Place
-from fieldelm.sensor_check import SensorCheck
+from fieldelm.sensor_check import BY_SHIFT, SensorCheck
 from fieldelm.snapshot import Snapshot
 from fieldelm.threshold import Threshold
 
@@ -92,7 +92,7 @@ class Watcher:
 
     @property
     def threshold(self):
-        """The score above which a row is an anomaly; NaN while commissioning or relearning."""
+        """The score above which a row is an anomaly; NaN until commissioned, the old one while relearning."""
         return self._threshold.value
 
     @property
@@ -128,7 +128,7 @@ class Watcher:
         if row is not None:
             self.features.measure(row)
             self.features.extract(row)
-        sound = self._sensor_check.judge(row is not None)
+        sound = self._sensor_check.judge(row is not None) or self._mended()
         # a row that does not look sound is neither learned nor judged, even before it makes a fault
         if not self._sensor_faulty(sound) and self._sensor_check.seen is None:
             if self.state in ("commissioning", "relearning"):
@@ -153,6 +153,18 @@ class Watcher:
             self.state = "sensor_fault"
             self._tell("sensor_fault")
         return not sound
+
+    def _mended(self):
+        # a fault seen in the shifts of the bands ends when the scores are normal again
+        check = self._sensor_check
+        if check.fault not in BY_SHIFT or check.seen is not None or self.state != "sensor_fault":
+            return False
+        self._score()
+        self._detector.judge(self.score, self.features.x, False)
+        if not self._detector.cleared():
+            return False
+        check.fault = None
+        return True
 
     def _score(self):
         self.score = self.model.score_row(self.features.x)
@@ -191,6 +203,7 @@ class Watcher:
     def _learn_place(self):
         features = self.features
         place = self._place
+        self.verdict = "uncertain"  # who learns does not judge
         if features.settled < features.settle_rows:
             features.settle()
             place.to_train -= 1
@@ -262,7 +275,7 @@ class Watcher:
         else:
             self.state = "watching"
             self._asked = False
-            if not detector.anomalies:
+            if detector.calm and self.verdict != "anomaly":
                 self._follow(x)
 
     def _follow(self, x):
@@ -278,8 +291,9 @@ class Watcher:
             self._threshold.follow(self.score)
 
     def _decide(self, decision):
-        if decision == "gain":
-            self._sensor_check.fault = "gain"
+        if decision in BY_SHIFT:
+            self._sensor_check.fault = decision
+            self._detector.reset()
             self._sensor_faulty(False)
         elif decision == "machine" or self.policy == "never":
             self._alarm()

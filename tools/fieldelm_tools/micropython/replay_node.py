@@ -49,7 +49,7 @@ class Recording:
 
 def number(value):
     """JSON has no NaN: what is unknown is null."""
-    return value if -1e30 < value < 1e30 else None
+    return "%.6g" % value if -1e30 < value < 1e30 else "null"
 
 
 def play(watcher, recording, stream, period_ms, now_ms):
@@ -59,17 +59,19 @@ def play(watcher, recording, stream, period_ms, now_ms):
         watcher.step(recording.read(), now_ms)
         if stream is None and not watcher.event:
             continue
-        line = {
-            "stream": stream,
-            "row": row,
-            "score": number(watcher.score),
-            "threshold": number(watcher.threshold),
-            "state": watcher.state,
-            "verdict": watcher.verdict,
-            "learned": watcher.learned,
-            "event": watcher.event,
-        }
-        print(json.dumps(line))
+        print(
+            '{"stream": %s, "row": %d, "score": %s, "threshold": %s, "state": "%s", "verdict": "%s", "learned": %s, "event": %s}'
+            % (
+                json.dumps(stream),
+                row,
+                number(watcher.score),
+                number(watcher.threshold),
+                watcher.state,
+                watcher.verdict,
+                "true" if watcher.learned else "false",
+                json.dumps(watcher.event),
+            )
+        )
     recording.file.close()
     return now_ms
 
