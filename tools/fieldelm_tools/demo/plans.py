@@ -28,6 +28,7 @@ _BLADE_PASS_G = 0.15
 _NEIGHBOUR_G = 0.2
 _SEVERITY = 1.0
 _PERIOD_S = 60
+_APART_S = 0.37  # the nodes' periods differ, as crystals do, so that they do not speak at once for ever
 _HEARTBEAT_S = 900
 _SAMPLES, _RATE_HZ, _AXES, _COUNT_BYTES = 1024, 1600, 3, 2
 _MOVED_ROW, _DAMAGED_ROW, _END_ROW = 140, 240, 300
@@ -106,7 +107,7 @@ def simulated(count: int, seed: int, without: str | None) -> Plan:
                     "rate_hz": _RATE_HZ,
                     "samples": _SAMPLES,
                     "axis": "sum",
-                    "period_s": _PERIOD_S,
+                    "period_s": _PERIOD_S + _APART_S * i,
                     "bands": 64,
                 },
                 learn={"seed": seed + i, "train_rows": TRAIN_ROWS, "calibration_rows": CALIBRATION_ROWS},
