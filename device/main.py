@@ -1,20 +1,33 @@
 """What starts at power-on: read the configuration, open the board, run the node.
 
-On the Unix port: ``micropython main.py [config.json]``, with the node's folder as working directory. On the Pico the REPL is there
-when this ends: at once where there is no configuration, else after Ctrl-C.
+On the Unix port: ``micropython main.py [config.json]``, with the node's folder as working directory. On the Pico the
+REPL is there when this ends: at once where there is no configuration, else after Ctrl-C.
 """
 
+import gc
 import sys
+
+
+def open_board(path):
+    """Read the configuration and open its board: (settings, board). Raises fieldelm.config.ConfigError.
+
+    The checks are needed once, so they do not stay in memory.
+    """
+    import fieldelm
+    from fieldelm import config
+
+    settings = config.load(path)
+    board = __import__("board").open(settings)
+    del config, fieldelm.config, sys.modules["fieldelm.config"]
+    gc.collect()
+    return settings, board
 
 
 def main(path="config.json"):
     """Run the node that the file describes. Returns an exit code when a recording ends or the configuration is wrong."""
-    from fieldelm import config
-
     try:
-        settings = config.load(path)
-        board = __import__("board").open(settings)
-    except config.ConfigError as error:
+        settings, board = open_board(path)
+    except ValueError as error:  # ConfigError and what a board makes of wrong options
         print("fieldelm: %s" % error)
         return 2
     from fieldelm.node import Node

@@ -1,8 +1,8 @@
 """Events that wait for their acknowledgement.
 
 A fixed number of slots; a full queue gives up the oldest event of the lowest severity and counts it. The next event to send
-is the newest of the highest severity. Retries of one event back off: 30 s, doubled each time up to 15 minutes, then spread at random by
-half, so that nodes that lost the same gateway do not all come back in the same second.
+is the newest of the highest severity. Retries of one event back off: 30 s, doubled each time up to 15 minutes, then spread at
+random by half, so that nodes that lost the same gateway do not all come back in the same second.
 """
 
 from micropython import const
@@ -10,7 +10,7 @@ from micropython import const
 from fieldelm.codes import EVENTS, SEVERITIES, SEVERITY_OF_EVENT
 from fieldelm.link import random_below
 
-_CAPACITY = const(32)
+_CAPACITY = const(16)
 _FIRST_RETRY_S = const(30)
 _LONGEST_RETRY_S = const(900)
 

@@ -16,10 +16,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import environment
+from . import environment, rom
 
-HEAP = "288k"
-"""192 kB, about what a Pico leaves, and 96 kB towards code and machine, which a Pico has in flash and around it"""
+HEAP = "192k"
+"""what a Pico leaves for data, where the code runs in place (rom.py)"""
+HEAP_WITH_CODE = "320k"
+"""the same and room for the code, which other ports of MicroPython keep in the heap"""
 RESTART = 64
 """exit code of a node that wants to be started again (boards/sim/board.py)"""
 CAUSE_REQUESTED = "3"
@@ -50,7 +52,7 @@ class SimNode:
         config: Mapping[str, Any],
         said: Callable[[Said], None] = lambda _: None,
         *,
-        heap: str = HEAP,
+        heap: str | None = None,
         main: Path | None = None,
     ) -> None:
         """Lays out the folder. `said` is called from a thread for every line; `main` replaces device/main.py."""
@@ -58,8 +60,7 @@ class SimNode:
         self.restarts = 0
         self.exit_code: int | None = None
         self._said = said
-        main = main or environment.repository_root() / "device" / "main.py"
-        self._command = [*environment.micropython_command(), "-X", f"heapsize={heap}", str(main), "config.json"]
+        self._command = [*_program(heap, main), "config.json"]
         self._environment = environment.micropython_environment("sim")
         self._process: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._run, name=f"node {folder.name}", daemon=True)
@@ -120,6 +121,13 @@ class SimNode:
         with process.stdout as lines:
             while line := lines.readline(_LINE_CHARACTERS):
                 self._said(_parse(line.rstrip("\n")))
+
+
+def _program(heap: str | None, main: Path | None) -> list[str]:
+    if main is None and rom.available():
+        return rom.command(rom.build("sim"), heap or HEAP)
+    main = main or environment.repository_root() / "device" / "main.py"
+    return [*environment.micropython_command(), "-X", f"heapsize={heap or HEAP_WITH_CODE}", str(main)]
 
 
 def _parse(line: str) -> Said:
