@@ -8,7 +8,6 @@ random by half, so that nodes that lost the same gateway do not all come back in
 from micropython import const
 
 from fieldelm.codes import EVENTS, SEVERITIES, SEVERITY_OF_EVENT
-from fieldelm.link import random_below
 
 _CAPACITY = const(16)
 _FIRST_RETRY_S = const(30)
@@ -105,8 +104,8 @@ class EventQueue:
         """The gateway has it for good."""
         event.code = -1
 
-    def failed(self, event, now_ms):
-        """No acknowledgement: try again later."""
+    def failed(self, event, now_ms, spread):
+        """No acknowledgement: try again later. ``spread``: a random number from 0 to 999."""
         wait_s = min(_FIRST_RETRY_S << min(event.attempts, 5), _LONGEST_RETRY_S)
         event.attempts += 1
-        event.due_ms = now_ms + 500 * wait_s + random_below(1000) * wait_s
+        event.due_ms = now_ms + (500 + spread) * wait_s

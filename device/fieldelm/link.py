@@ -5,33 +5,18 @@ factor with inverted IQ. A frame that asks for an acknowledgement and hears none
 pause; that is one exchange. A later attempt is a new frame with a fresh counter.
 """
 
-from binascii import unhexlify
+from binascii import crc32, unhexlify
+from struct import pack_into
 
 from micropython import const
 
 from fieldelm import frame, payloads
 from fieldelm.ccm import Ccm
 
-try:
-    from os import urandom
-except ImportError:  # stock builds without it
-    from random import getrandbits
-
-    def urandom(n):
-        """n random bytes."""
-        return bytes([getrandbits(8) for _ in range(n)])
-
-
 _WINDOW_MS = const(1000)
 _GUARD_MS = const(25)  # the gateway's 20 ms and our clock's drift over a second
 _PAUSE_MS = const(500)  # shortest pause before a repeat, longest is five times this
 ATTEMPTS = const(3)  # of one exchange; all of them end within the 10 s for which a gateway repeats its answer
-
-
-def random_below(n):
-    """A uniform random integer below n ≤ 65536; it spreads transmissions, it is no secret."""
-    high, low = urandom(2)
-    return (high << 8 | low) % n
 
 
 class Link:
@@ -54,6 +39,7 @@ class Link:
         self._view = memoryview(self.buffer)
         self._answer = bytearray(frame.MAX_BYTES)
         self._nonce = bytearray(frame.NONCE_BYTES)
+        self._spread = bytearray(self._eui + bytes(8))
         radio_config = config["radio"]
         # a preamble and the few symbols that a receiver needs to see it (SX1276 datasheet 4.1.1.6: Tsym = 2^SF / BW)
         symbols = radio_config["preamble_len"] + 13
@@ -66,6 +52,14 @@ class Link:
         self.answer = None  # plain payload of the downlink
         self.answer_gateway = 0
         self.rejected = 0  # downlinks whose header, counter or tag did not fit
+
+    def random_below(self, n):
+        """An integer below n that differs from node to node and from call to call: it spreads transmissions, it is no secret.
+
+        Repeatable for the same EUI and counter, so that a simulated node does the same again.
+        """
+        pack_into("<II", self._spread, 8, self.counter, self.frames_sent)
+        return crc32(self._spread) % n
 
     @staticmethod
     def payload_start(kind):
@@ -97,7 +91,7 @@ class Link:
             if answer or not ack_wanted or attempt == ATTEMPTS:
                 self.radio.sleep()
                 return answer
-            self.clock.sleep_ms(_PAUSE_MS + random_below(4 * _PAUSE_MS))
+            self.clock.sleep_ms(_PAUSE_MS + self.random_below(4 * _PAUSE_MS))
 
     def _receive(self):
         # everything that comes within the window is tried; what is not for us does not close it

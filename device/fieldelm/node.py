@@ -287,7 +287,7 @@ class Node:
         if self._exchange(frame.ALERT, "ALERT", end, True):
             self.events.delivered(event)
         else:
-            self.events.failed(event, self.clock.now_ms())
+            self.events.failed(event, self.clock.now_ms(), self.link.random_below(1000))
 
     def _status(self):
         w = self.watcher

@@ -45,13 +45,13 @@ def test_retries_back_off_and_are_spread():
     event = queue.add("machine_alarm", 1, 0)
     now = 0
     waits = []
-    for _ in range(8):
+    for i in range(8):
         assert queue.due(now) is event
-        queue.failed(event, now)
+        queue.failed(event, now, i * 142)
         assert queue.due(now) is None
         waits.append(queue.next_due_ms() - now)
         now = queue.next_due_ms()
     for i, wait in enumerate(waits):
         nominal = min(30 << i, 900) * 1000
-        assert nominal // 2 <= wait <= nominal * 3 // 2, (i, wait)
+        assert wait == nominal // 1000 * (500 + i * 142), (i, wait)
     assert event.born_ms == 0

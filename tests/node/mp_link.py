@@ -171,3 +171,19 @@ def test_thousand_exchanges_leave_the_heap_as_it_was():
     assert gc.mem_alloc() - before < 512, gc.mem_alloc() - before
     assert link.counter == 1020
     assert len(Packet(b"abc")) == 3
+
+
+def test_pauses_differ_but_a_life_can_be_repeated():
+    def other(config):
+        config["eui"] = "0200000000000002"
+
+    def pauses(change=None):
+        clock, gateway, radio, link = _rig(change)
+        gateway.hear = lambda data: None
+        for counter in range(1, 50):
+            link.counter = counter
+            yield link.random_below(1000)
+
+    first = list(pauses())
+    assert first == list(pauses()) and first != list(pauses(other))
+    assert len(set(first)) > 40 and 300 < sum(first) / len(first) < 700 and max(first) < 1000
