@@ -20,7 +20,8 @@ from .config import GatewayConfig, Mqtt
 from .errors import BrokerLostError, ConfigError
 
 _CONNECT_S = 5.0
-_GREETING_S = 10.0
+GREETING_S = 3.0
+"""patience with a broker that does not greet: some take what they do not understand for a reason to say nothing"""
 _UNSUPPORTED_PROTOCOL = 132
 _ANY_NUMBER = 65535
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
@@ -109,7 +110,15 @@ class Bell:
 class Connection:
     """A live connection; used by one thread."""
 
-    def __init__(self, config: GatewayConfig, protocol: str, will: tuple[str, str], client_id_suffix: str = "") -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        protocol: str,
+        will: tuple[str, str],
+        *,
+        greeting_s: float = GREETING_S,
+        client_id_suffix: str = "",
+    ) -> None:
         """Connect, or raise BrokerLostError, ProtocolRefusedError or ConfigError with the reason."""
         self.protocol = protocol
         self.receive_maximum = _ANY_NUMBER
@@ -136,12 +145,12 @@ class Connection:
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         try:
-            self._connect(mqtt)
+            self._connect(mqtt, greeting_s)
         except BrokerLostError:
             self.close()
             raise
 
-    def _connect(self, mqtt: Mqtt) -> None:
+    def _connect(self, mqtt: Mqtt, greeting_s: float) -> None:
         where = f"{self._host}:{self._port}"
         arguments: dict[str, Any] = {"clean_start": True} if self.protocol == "5" else {}
         try:
@@ -150,7 +159,7 @@ class Connection:
             raise BrokerLostError(
                 f"no broker at {where} ({error.strerror or error}): is it running, and is [mqtt] url right?"
             ) from None
-        until = time.monotonic() + _GREETING_S
+        until = time.monotonic() + greeting_s
         bell = Bell()
         try:
             while self._greeting is None and time.monotonic() < until:
@@ -163,7 +172,7 @@ class Connection:
         finally:
             bell.close()
         if self._greeting is None:
-            raise BrokerLostError(f"{where} takes the connection but does not answer: is it an MQTT broker?")
+            raise ProtocolRefusedError(f"{where} takes the connection but does not answer: is it an MQTT broker?")
         if self._greeting.is_failure:
             if self._greeting.value == _UNSUPPORTED_PROTOCOL:
                 raise ProtocolRefusedError(f"{where} does not speak MQTT {self.protocol}")

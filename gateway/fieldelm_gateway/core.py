@@ -143,7 +143,8 @@ class Core:
             if node.row not in known:
                 self._availability.restore(node, now)
                 if node.status_document:
-                    self._publisher.remember(state.topics.node_state(node.eui), node.status_document)
+                    topic = state.topics.node_state(node.eui)
+                    self._publisher.remember(topic, node.status_document, publish=False)
 
     # requests and commands
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import documents
-from .broker import Arrived, Bell, Confirmed, Connection, ProtocolRefusedError
+from .broker import GREETING_S, Arrived, Bell, Confirmed, Connection, ProtocolRefusedError
 from .config import GatewayConfig
 from .errors import BrokerLostError, GatewayError
 from .requests import Request
@@ -28,6 +28,7 @@ _FIRST_PAUSE_S = 0.25
 _HOLD_S = 5.0  # after the broker has refused a message
 _STEADY_S = 5.0  # a connection that lasts so long was no failure
 _GOODBYE_S = 1.0
+_LONGEST_GREETING_S = 24.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Publisher:
         self._in_flight: dict[int, OutboxRow | str] = {}
         self._limit = config.mqtt.in_flight
         self._hold_until = 0.0
+        self._greeting_s = GREETING_S
         self.connections = 0
         self.published = 0
         self.problem = "not connected yet"
@@ -151,12 +153,14 @@ class Publisher:
     def _connect(self) -> None:
         will = (self._topics.state, documents.gateway_state("offline"))
         try:
-            connection = Connection(self._config, self._protocol, will)
+            connection = Connection(self._config, self._protocol, will, greeting_s=self._greeting_s)
         except ProtocolRefusedError:
+            self._greeting_s = min(2 * self._greeting_s, _LONGEST_GREETING_S)
             if self._config.mqtt.protocol == "auto":
                 self._protocol = "3.1.1" if self._protocol == "5" else "5"
             raise
         self._connection = connection
+        self._greeting_s = GREETING_S
         self._limit = min(self._config.mqtt.in_flight, connection.receive_maximum)
         self.connections += 1
         self.problem = ""

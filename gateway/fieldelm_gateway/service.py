@@ -66,6 +66,7 @@ class Gateway:
         """Begin to listen and publish."""
         topics = documents.Topics(self.config.base_topic())
         self.publisher.remember(topics.state, documents.gateway_state("online"))
+        self.core.step([])  # the publisher begins with what is known of the nodes
         self.publisher.start()
         self._thread.start()
         for radio in self._radios:
