@@ -3,6 +3,9 @@
 Sample number n reads (n mod 500, -n mod 500 negative, n // 500): a lost or doubled sample shows.
 """
 
+ADXL345_HZ = {15: 3200, 14: 1600, 13: 800, 12: 400, 11: 200, 10: 100, 9: 50, 8: 25, 7: 12.5, 6: 6.25}
+LIS3DH_HZ = {1: 1, 2: 10, 3: 25, 4: 50, 5: 100, 6: 200, 7: 400, 9: 1344}
+
 
 class Sampler:
     """What both have in common: samples arrive by the chip's own clock, ``clock`` times the nominal rate."""
@@ -47,8 +50,6 @@ class Sampler:
 
 
 class Adxl345Chip(Sampler):
-    RATES = {15: 3200, 14: 1600, 13: 800, 12: 400, 11: 200, 10: 100, 9: 50, 8: 25, 7: 12.5, 6: 6.25}
-
     def __init__(self, time, cs=None, int1=None, clock=1.0):
         super().__init__(time, int1, clock)
         self.r = bytearray(64)
@@ -102,7 +103,7 @@ class Adxl345Chip(Sampler):
         if address == 0x38 and not value >> 6:
             self.fifo = []
         if address in (0x2D, 0x2C):
-            self.run(self.RATES[self.r[0x2C] & 15] if self.r[0x2D] & 8 else 0)
+            self.run(ADXL345_HZ[self.r[0x2C] & 15] if self.r[0x2D] & 8 else 0)
         self._line()
 
     # SPI: first byte read, several, address
@@ -124,8 +125,6 @@ class Adxl345Chip(Sampler):
 
 
 class Lis3dhChip(Sampler):
-    RATES = {1: 1, 2: 10, 3: 25, 4: 50, 5: 100, 6: 200, 7: 400, 9: 1344}
-
     def __init__(self, time, cs=None, int1=None, clock=1.0):
         super().__init__(time, int1, clock)
         self.r = bytearray(64)
@@ -159,7 +158,9 @@ class Lis3dhChip(Sampler):
             return self.data[address - 0x28]
         if address == 0x2F:
             n = len(self.fifo)
-            return (0x80 if n > self.r[0x2E] & 31 else 0) | (0x40 if n == 32 else 0) | (0x20 if not n else 0) | min(n, 31)
+            return (
+                (0x80 if n > self.r[0x2E] & 31 else 0) | (0x40 if n == 32 else 0) | (0x20 if not n else 0) | min(n, 31)
+            )
         return self.r[address]
 
     def write(self, address, value):
@@ -169,7 +170,7 @@ class Lis3dhChip(Sampler):
         if address == 0x2E and not value >> 6:
             self.fifo = []
         if address == 0x20:
-            self.run(self.RATES[value >> 4] if value >> 4 else 0)
+            self.run(LIS3DH_HZ[value >> 4] if value >> 4 else 0)
 
     def next(self, address):
         if address == 0x2D and self.r[0x24] & 0x40:

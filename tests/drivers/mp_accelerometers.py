@@ -120,7 +120,10 @@ def test_processor_that_is_late_during_the_reading_is_noticed():
 
 
 def test_missing_wrong_and_dead_chips_are_named():
-    for kind, register in ((adxl345.Adxl345, "DEVID (0x00) reads 0x00, not 0xE5"), (lis3dh.Lis3dh, "WHO_AM_I (0x0F) reads 0x00")):
+    for kind, register in (
+        (adxl345.Adxl345, "DEVID (0x00) reads 0x00, not 0xE5"),
+        (lis3dh.Lis3dh, "WHO_AM_I (0x0F) reads 0x00"),
+    ):
         window = array("h", bytes(600))
         time, chip, sensor = _rig(kind, 100)
         chip.absent = True

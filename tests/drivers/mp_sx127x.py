@@ -64,7 +64,12 @@ def test_waiting_with_an_interrupt_leaves_the_bus_silent():
 def test_packet_with_its_attributes():
     # 5.5.5: with a good SNR RSSI = -157 + 16/15 register; with a negative one -157 + register + SNR / 4; low band -164
     for dio in (True, False):
-        for khz, snr, raw, rssi in ((868100, 40, 60, -93), (868100, -60, 45, -127), (433500, 40, 60, -100), (433500, -30, 40, -131)):
+        for khz, snr, raw, rssi in (
+            (868100, 40, 60, -93),
+            (868100, -60, 45, -127),
+            (433500, 40, 60, -100),
+            (433500, -30, 40, -131),
+        ):
             time, chip, spi, modem = _rig(dio, freq_khz=khz)
             at = time.us + 50000
             chip.hear(at, b"answer", snr, raw)

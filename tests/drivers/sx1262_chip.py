@@ -6,8 +6,33 @@ What the datasheet forbids raises AssertionError: a driver must not do it. ``fai
 import math
 
 SLEEP, STDBY_RC, STDBY_XOSC, FS, RX, TX = 0, 2, 3, 4, 5, 6
-BANDWIDTHS = {0: 7812.5, 8: 10416.7, 1: 15625, 9: 20833.3, 2: 31250, 10: 41666.7, 3: 62500, 4: 125000, 5: 250000, 6: 500000}
-LENGTHS = {0x80: 2, 0x83: 4, 0x82: 4, 0x84: 2, 0x96: 2, 0x89: 2, 0x98: 3, 0x95: 5, 0x08: 9, 0x02: 3, 0x9D: 2, 0x97: 5, 0x86: 5}
+BANDWIDTHS = {
+    0: 7812.5,
+    8: 10416.7,
+    1: 15625,
+    9: 20833.3,
+    2: 31250,
+    10: 41666.7,
+    3: 62500,
+    4: 125000,
+    5: 250000,
+    6: 500000,
+}
+LENGTHS = {
+    0x80: 2,
+    0x83: 4,
+    0x82: 4,
+    0x84: 2,
+    0x96: 2,
+    0x89: 2,
+    0x98: 3,
+    0x95: 5,
+    0x08: 9,
+    0x02: 3,
+    0x9D: 2,
+    0x97: 5,
+    0x86: 5,
+}
 LENGTHS.update({0x8A: 2, 0x8E: 3, 0x8B: 5, 0x8C: 7, 0x8F: 3, 0x07: 3})
 STANDBY_ONLY = (0x98, 0x95, 0x97, 0x8A, 0x8B, 0x86)  # refused while sending or receiving
 
@@ -30,7 +55,15 @@ class Sx1262:
         self.power_on()
 
     def power_on(self):
-        self.registers = {0x0740: 0x14, 0x0741: 0x24, 0x0736: 0x0D, 0x0889: 0x01, 0x08AC: 0x94, 0x08D8: 0xC8, 0x08E7: 0x38}
+        self.registers = {
+            0x0740: 0x14,
+            0x0741: 0x24,
+            0x0736: 0x0D,
+            0x0889: 0x01,
+            0x08AC: 0x94,
+            0x08D8: 0xC8,
+            0x08E7: 0x38,
+        }
         self.buffer = bytearray(256)
         self.mode = STDBY_RC
         self.packet_type = 0
@@ -242,7 +275,9 @@ class Sx1262:
         self._leave(RX)
         self._write_at = self.bases[1]
 
-    def hear(self, at_us, frame, snr=40, rssi=200, signal=200, good=True, ends_in_noise=False, bad_header=False, **settings):
+    def hear(
+        self, at_us, frame, snr=40, rssi=200, signal=200, good=True, ends_in_noise=False, bad_header=False, **settings
+    ):
         """A frame comes from the air: seen if the receiver is on with these settings all the while."""
 
         def begin():

@@ -13,7 +13,6 @@ from fieldelm_gateway.clock import HostClock
 from fieldelm_gateway.config import Radio
 from fieldelm_gateway.ingress import Tick, Uplink
 from fieldelm_gateway.ingress_serial import SerialRadio
-
 from fieldelm_tools import environment
 
 

@@ -19,8 +19,8 @@ _ATTEMPTS = const(3)
 class Accelerometer:
     """Base of the chips' drivers: ``rate_hz`` nominal, ``full_scale`` in counts, ``g_per_count``, 3 ``axes``.
 
-    ``overruns`` counts windows thrown away. ``measured_hz`` is the rate of the last window by this board's crystal (the chips' own
-    clocks are a few per cent off), 0.0 before the first.
+    ``overruns`` counts windows thrown away. ``measured_hz`` is the rate of the last window by this board's crystal (the chips'
+    own clocks are a few per cent off), 0.0 before the first.
     """
 
     NAME = "accelerometer"
@@ -66,20 +66,24 @@ class Accelerometer:
                 time.sleep_ms(self._wait_ms)
             if not self._over:
                 return len(out) // 3
-        self._fail(
+        return self._fail(
             "its FIFO ran over in %d windows in a row" % _ATTEMPTS,
             "that the rate of %s Hz suits the bus, or wire the chip's INT1 pin" % self.rate_hz,
         )
 
-    def start(self, out):
-        """Begin a window; ``ready`` tells when it is full. Raises OSError."""
+    def self_test(self):
+        """Whether the right chip answers and takes its settings; it is at rest afterwards. Raises OSError with a sentence."""
         self._out = None
         try:
             self._begin()
         except OSError as error:
-            if len(error.args) == 1 and isinstance(error.args[0], str):
+            if isinstance(error.args[0], str):
                 raise
             self._fail("no answer on the bus (%s)" % error, "power, wires and the chip's address")
+
+    def start(self, out):
+        """Begin a window; ``ready`` tells when it is full. Raises OSError."""
+        self.self_test()
         self._at = 0
         self._end = len(out)
         self._skip = _SETTLE

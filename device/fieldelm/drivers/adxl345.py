@@ -46,7 +46,9 @@ class Adxl345(Accelerometer):
         if rate_hz not in RATES:
             raise ValueError("the ADXL345 has no rate of %s Hz: choose one of %s" % (rate_hz, _list(RATES)))
         if rate_hz > max_hz:
-            raise ValueError("the ADXL345 on this bus gives at most %d Hz, not %s: lower the rate or use SPI" % (max_hz, rate_hz))
+            raise ValueError(
+                "the ADXL345 on this bus gives at most %d Hz, not %s: lower the rate or use SPI" % (max_hz, rate_hz)
+            )
         if range_g not in RANGES:
             raise ValueError("the ADXL345 has no range of %s g: choose 2, 4, 8 or 16" % range_g)
         self._registers = registers
@@ -60,7 +62,11 @@ class Adxl345(Accelerometer):
         registers = self._registers
         got = registers.read(_DEVID)
         if got != _ID:
-            mend = "power, and the SPI wires (CS held high at power-on means I2C)" if got in (0, 0xFF) else "which chip it is"
+            mend = (
+                "power, and the SPI wires (CS held high at power-on means I2C)"
+                if got in (0, 0xFF)
+                else "which chip it is"
+            )
             self._fail("DEVID (0x00) reads 0x%02X, not 0xE5" % got, mend)
         # in standby nothing is sampled: old samples and old marks go, nothing new comes between
         registers.write(_POWER_CTL, 0)
@@ -73,7 +79,9 @@ class Adxl345(Accelerometer):
         registers.write(_FIFO_CTL, _STREAM | WATERMARK)
         got = registers.read(_BW_RATE)
         if got != self._rate:
-            self._fail("BW_RATE (0x2C) reads 0x%02X after 0x%02X was written" % (got, self._rate), "its wires and supply")
+            self._fail(
+                "BW_RATE (0x2C) reads 0x%02X after 0x%02X was written" % (got, self._rate), "its wires and supply"
+            )
 
     def _run(self):
         self._registers.write(_POWER_CTL, _MEASURE)
@@ -88,7 +96,7 @@ class Adxl345(Accelerometer):
         return self._registers.read(_FIFO_STATUS) & 0x3F
 
     def _take(self, out, count):
-        # one transfer a sample moves the FIFO on ("Retrieving data from FIFO"); 5 us must lie between two, the interpreter needs more
+        # one transfer a sample moves the FIFO on ("Retrieving data from FIFO"); 5 us must lie between two: our loop takes more
         registers = self._registers
         sample = self._sample
         at = self._at

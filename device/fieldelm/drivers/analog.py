@@ -14,8 +14,8 @@ MAX_HZ = const(5000)  # the interpreter needs about 100 us for a sample
 class AnalogInput:
     """A sensor with an analogue output: one axis, counts of 12 bits around the middle of 0 to 3.3 V.
 
-    ``adc``: machine.ADC; ``rate_hz``: whole, by the microsecond timer; ``g_per_volt``: of the sensor. A sample that is taken later
-    than half a period spoils its window, which is thrown away and counted in ``overruns``.
+    ``adc``: machine.ADC; ``rate_hz``: whole, by the microsecond timer; ``g_per_volt``: of the sensor. A sample that is taken
+    later than half a period spoils its window, which is thrown away and counted in ``overruns``.
     """
 
     NAME = "analogue input"
@@ -33,6 +33,12 @@ class AnalogInput:
         self.on_wait = None
         self._adc = adc
 
+    def self_test(self):
+        """Whether the input is neither at 0 V nor at 3.3 V, as one without a sensor or without supply is. Raises OSError."""
+        count = self._adc.read_u16() >> 4
+        if count in (0, 4095):
+            raise OSError("%s: reads %s; check the sensor's supply and wire" % (self.NAME, "3.3 V" if count else "0 V"))
+
     def read(self, out):
         """Fill ``out``, an array('h') of raw counts; return their number. Blocks. Raises OSError if the rate cannot be kept."""
         for _ in range(_ATTEMPTS):
@@ -40,7 +46,8 @@ class AnalogInput:
                 return len(out)
             self.overruns += 1
         raise OSError(
-            "%s: %d Hz cannot be kept (%d late windows in a row); choose a lower rate" % (self.NAME, self.rate_hz, _ATTEMPTS)
+            "%s: %d Hz cannot be kept (%d late windows in a row); choose a lower rate"
+            % (self.NAME, self.rate_hz, _ATTEMPTS)
         )
 
     def _window(self, out):

@@ -1,7 +1,7 @@
 """ST LIS3DH: 3 axes, 12 bits (high-resolution mode), up to 1,344 Hz, FIFO of 32 samples.
 
-Names and numbers are those of the datasheet, rev. 2, sections 6 (digital interfaces), 8 (registers) and 5 (FIFO). Counts are left as
-the chip gives them, 12 bits at the upper end of 16.
+Names and numbers are those of the datasheet, rev. 2, sections 5 (FIFO), 6 (digital interfaces) and 8 (registers). Counts are left
+as the chip gives them, 12 bits at the upper end of 16.
 """
 
 from array import array
@@ -27,7 +27,8 @@ _FIFO_ENABLE = const(0x40)
 _STREAM = const(0x80)
 _OVERRUN = const(0x40)
 
-RATES = {10: 2, 25: 3, 50: 4, 100: 5, 200: 6, 400: 7, 1344: 9}  # Hz: code of CTRL_REG1; 1,600 and 5,376 Hz have 8 bits only
+# Hz: code of CTRL_REG1; 1,600 and 5,376 Hz have 8 bits only
+RATES = {10: 2, 25: 3, 50: 4, 100: 5, 200: 6, 400: 7, 1344: 9}
 RANGES = {2: (0, 1), 4: (1, 2), 8: (2, 4), 16: (3, 12)}  # g: code of CTRL_REG4, mg per count of 12 bits (table 4)
 ADDRESSES = (0x18, 0x19)  # SA0 low, high
 
@@ -43,7 +44,8 @@ class Lis3dh(Accelerometer):
     def __init__(self, registers, rate_hz, range_g=4, interrupt=None):
         if rate_hz not in RATES:
             raise ValueError(
-                "the LIS3DH has no rate of %s Hz: choose one of %s" % (rate_hz, ", ".join([str(r) for r in sorted(RATES)]))
+                "the LIS3DH has no rate of %s Hz: choose one of %s"
+                % (rate_hz, ", ".join([str(r) for r in sorted(RATES)]))
             )
         if range_g not in RANGES:
             raise ValueError("the LIS3DH has no range of %s g: choose 2, 4, 8 or 16" % range_g)
@@ -70,7 +72,10 @@ class Lis3dh(Accelerometer):
         registers.write(_FIFO_CTRL, _STREAM | WATERMARK - 1)  # the mark rises when more than so many are stored
         got = registers.read(_CTRL_REG4)
         if got != _BDU_HR | self._range << 4:
-            self._fail("CTRL_REG4 (0x23) reads 0x%02X after 0x%02X was written" % (got, _BDU_HR | self._range << 4), "its wires")
+            self._fail(
+                "CTRL_REG4 (0x23) reads 0x%02X after 0x%02X was written" % (got, _BDU_HR | self._range << 4),
+                "its wires",
+            )
 
     def _run(self):
         self._registers.write(_CTRL_REG1, self._rate << 4 | _XYZ)

@@ -27,7 +27,7 @@ HEADER = const(2)
 
 _LONGEST = const(255)  # bytes in a frame
 _POLL_MS = const(1)
-_SYMBOLS_TO_HEADER = const(14)  # sync word 4.25, first block with the header 8 (SX1276 datasheet 4.1.1.6), and to be sure
+_SYMBOLS_TO_HEADER = const(14)  # sync word 4.25, block with the header 8 (SX1276 datasheet 4.1.1.6), rest to be sure
 
 
 class ConfigError(ValueError):

@@ -1,7 +1,7 @@
 """Semtech SX1261/62 as LoRa modem, on SPI.
 
-Sections are those of the SX1261/2 datasheet, rev. 2.1. The chip listens in continuous mode only; how long is decided here, so that a
-frame that has begun is always finished.
+Sections are those of the SX1261/2 datasheet, rev. 2.1. The chip listens in continuous mode only; how long is decided here, so that
+a frame that has begun is always finished.
 """
 
 import time
@@ -56,7 +56,8 @@ _RX_GAIN = const(0x08AC)
 _TX_CLAMP = const(0x08D8)
 
 _STDBY_RC = const(2)  # chip mode in the status, 13.5.1
-_BUSY_MS = const(20)  # longest by 8.3.1 is 3.5 ms (cold start); a full calibration takes as long, and the TCXO's start comes on top
+# longest by 8.3.1 is 3.5 ms (cold start); a full calibration takes as long, and the TCXO's start comes on top
+_BUSY_MS = const(20)
 _STEPS_PER_MS = const(64)  # of 15.625 us
 _TCXO_MV = (1600, 1700, 1800, 2200, 2400, 2700, 3000, 3300)  # 13.3.6
 _BANDWIDTHS = {  # 13.4.5.2
@@ -157,7 +158,10 @@ class SX126x(SX126xBus):
             self._write(_SYNC_WORD, value)
             got = self._read(_SYNC_WORD)
             if got != value:
-                self._fail("register 0x0740 reads 0x%02X after 0x%02X was written" % (got, value), "the SPI wires and the supply")
+                self._fail(
+                    "register 0x0740 reads 0x%02X after 0x%02X was written" % (got, value),
+                    "the SPI wires and the supply",
+                )
         if self._tcxo_mv:
             # 13.3.6: the voltage, then everything calibrated again, since the clock was not there at start
             step = 0
@@ -186,9 +190,7 @@ class SX126x(SX126xBus):
         n = (self.freq_khz * 1000 * 1048576 + 500000) // 1000000
         self._send(_SET_FREQUENCY, n >> 24, n >> 16 & 0xFF, n >> 8 & 0xFF, n & 0xFF)
         dbm = max(min(self.output_power, self._PA[-1][0]), self._LOWEST_DBM)
-        for most, duty, maximum, power in self._PA:
-            if dbm <= most:
-                break
+        most, duty, maximum, power = [row for row in self._PA if dbm <= row[0]][0]
         self._send(_SET_PA_CONFIG, duty, maximum, self._PA_DEVICE, 1)
         self._send(_SET_TX_PARAMS, max(power - (most - dbm), self._LOWEST_DBM) & 0xFF, 0x02)  # ramp of 40 us
         self._send(

@@ -1,7 +1,7 @@
 """Semtech SX1276/77/78/79 as LoRa modem, on SPI.
 
-Sections are those of the SX1276/77/78/79 datasheet, rev. 7, errata those of the SX1276/77/78 errata note, rev. 1. The chip listens
-in continuous mode only; how long is decided here, so that a frame that has begun is always finished.
+Sections are those of the SX1276/77/78/79 datasheet, rev. 7, errata those of the SX1276/77/78 errata note, rev. 1. The chip
+listens in continuous mode only; how long is decided here, so that a frame that has begun is always finished.
 """
 
 import time
@@ -73,7 +73,8 @@ _CHIP_VERSION = const(0x12)
 
 _LOW_BAND_BELOW_KHZ = const(525000)  # the bands up to 525 MHz are on the low-frequency port
 
-_BANDWIDTHS = ("7.8", "10.4", "15.6", "20.8", "31.25", "41.7", "62.5", "125", "250", "500")  # RegModemConfig1, bits 7..4
+# RegModemConfig1, bits 7..4
+_BANDWIDTHS = ("7.8", "10.4", "15.6", "20.8", "31.25", "41.7", "62.5", "125", "250", "500")
 # errata 2.3: RegIfFreq1 and how far to tune above the channel, Hz, by bandwidth code
 _SPURIOUS = (
     (0x48, 7810),
@@ -92,8 +93,8 @@ class SX127x(LoraModem):
     """A modem on ``spi`` (mode 0, at most 10 MHz) with its chip select ``cs``.
 
     ``dio0`` (input) tells of a done frame, without it the flags are polled; ``reset`` is the NRESET pin. ``dio1`` is taken for
-    the sake of the ``lora`` package and not used. Pins are ``machine.Pin`` objects, set up by the caller. Without ``lora_cfg`` the
-    chip is not touched before the first operation.
+    the sake of the ``lora`` package and not used. Pins are ``machine.Pin`` objects, set up by the caller. Without ``lora_cfg``
+    the chip is not touched before the first operation.
     """
 
     NAME = "SX1276"
@@ -135,7 +136,10 @@ class SX127x(LoraModem):
         self._write(register, value)
         got = self._read(register)
         if got != value:
-            self._fail("%s (0x%02X) reads 0x%02X after 0x%02X was written" % (name, register, got, value), "power and SPI wires")
+            self._fail(
+                "%s (0x%02X) reads 0x%02X after 0x%02X was written" % (name, register, got, value),
+                "power and SPI wires",
+            )
 
     def _mode(self, mode):
         # set the mode and wait until the chip says so: oscillator and PLL need below 1 ms (2.5.1)
@@ -185,7 +189,9 @@ class SX127x(LoraModem):
         self._write(_IRQ_FLAGS, 0xFF)
         self._code = code = _BANDWIDTHS.index(self.bw)
         self._verify(
-            _MODEM_CONFIG1, code << 4 | (self.coding_rate - 4) << 1 | (1 if self.implicit_header else 0), "RegModemConfig1"
+            _MODEM_CONFIG1,
+            code << 4 | (self.coding_rate - 4) << 1 | (1 if self.implicit_header else 0),
+            "RegModemConfig1",
         )
         self._write(_MODEM_CONFIG2, self.sf << 4 | (4 if self.crc_en else 0))
         self._write(_MODEM_CONFIG3, (8 if self.low_data_rate() else 0) | 4)  # AGC sets the LNA's gain

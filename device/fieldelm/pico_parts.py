@@ -1,0 +1,154 @@
+"""Radio, sensor and battery of a board, made from its description. Drivers that the board does not use are not imported."""
+
+import machine
+
+from machine import ADC, Pin
+
+from fieldelm.config import ConfigError
+
+RADIO_HZ = 4000000  # SX127x up to 10 MHz, SX126x up to 16 MHz; ADXL345 up to 5 MHz
+I2C_HZ = 400000
+_OPTIONS = ("radio", "sensor", "range_g", "g_per_volt")
+
+
+def check(config, description):
+    """Whether the options in the configuration are known here. Raises ConfigError."""
+    for key in config["options"]:
+        if key not in _OPTIONS:
+            raise ConfigError('options: unknown key "%s"; known are %s' % (key, ", ".join(_OPTIONS)))
+
+
+def _chosen(config, description, what):
+    # the entry of "radios" or "sensors" that the configuration names, or the board's default
+    table = description[what + "s"]
+    name = config["options"].get(what, description["default"].get(what))
+    if name not in table:
+        names = sorted(table) + (["usb"] if what == "radio" else [])
+        raise ConfigError("options: %s must be one of %s, not %s" % (what, ", ".join(names), name))
+    return table[name]
+
+
+def _output(number, value):
+    return None if number is None else Pin(number, Pin.OUT, value=value)
+
+
+def _input(number):
+    return None if number is None else Pin(number, Pin.IN)
+
+
+def _spi(pins, mode, buses):
+    spi = machine.SPI(
+        pins["id"],
+        baudrate=RADIO_HZ,
+        polarity=mode,
+        phase=mode,
+        sck=Pin(pins["sck"]),
+        mosi=Pin(pins["mosi"]),
+        miso=Pin(pins["miso"]),
+    )
+    buses.append((spi, mode))
+    return spi
+
+
+def set_speed(bus):
+    """Set an SPI bus's speed again, after light sleep."""
+    spi, mode = bus
+    spi.init(baudrate=RADIO_HZ, polarity=mode, phase=mode)
+
+
+def radio(config, description, buses, board):
+    """The radio that the configuration or the board chooses; the chip is not touched. Raises ConfigError."""
+    if config["options"].get("radio", description["default"].get("radio")) == "usb":
+        import micropython
+
+        from fieldelm.drivers.usb_line import Console, UsbLine
+        from fieldelm.drivers.usb_radio import UsbRadio
+
+        micropython.kbd_intr(-1)
+        usb = UsbRadio(UsbLine(Console()), board.boot_cause)
+        board.clock.service = usb.service
+        return usb
+    d = _chosen(config, description, "radio")
+    chip = d["chip"]
+    spi = _spi(d["spi"], 0, buses)
+    cs = _output(d["cs"], 1)
+    reset = _output(d.get("reset"), 1)
+    if chip in ("sx1276", "sx1277", "sx1278", "sx1279"):
+        from fieldelm.drivers.sx127x import SX127x
+
+        modem = SX127x(spi, cs, _input(d.get("dio0")), reset=reset)
+        modem.tx_ant = d.get("tx_ant", "PA_BOOST")
+        return modem
+    from fieldelm.drivers import sx126x
+
+    return (sx126x.SX1261 if chip == "sx1261" else sx126x.SX1262)(
+        spi,
+        cs,
+        _input(d["busy"]),
+        dio1=_input(d.get("dio1")),
+        dio2_rf_sw=d.get("dio2_rf_switch", True),
+        dio3_tcxo_millivolts=d.get("tcxo_mv"),
+        reset=reset,
+        rxen=_output(d.get("rxen"), 0),
+        txen=_output(d.get("txen"), 0),
+        dcdc=d.get("dcdc", True),
+    )
+
+
+def sensor(config, description, buses):
+    """The sensor that the configuration or the board chooses; the chip is not touched. Raises ConfigError."""
+    options = config["options"]
+    sense = config["sense"]
+    if sense["kind"] != "waveform":
+        raise ConfigError('sense: "kind" must be "waveform": this board\'s sensors give waveforms')
+    d = _chosen(config, description, "sensor")
+    rate = sense["rate_hz"]
+    more = {}
+    if "range_g" in options and d["chip"] != "analog":
+        more["range_g"] = options["range_g"]
+    try:
+        if d["chip"] == "analog":
+            from fieldelm.drivers.analog import AnalogInput
+
+            return AnalogInput(ADC(Pin(d["pin"])), rate, options.get("g_per_volt", d.get("g_per_volt", 1.0)))
+        interrupt = _input(d.get("int1"))
+        if d["chip"] == "adxl345":
+            from fieldelm.drivers.adxl345 import I2C_MAX_HZ, Adxl345
+
+            return Adxl345(
+                _registers(d, 0, buses), rate, interrupt=interrupt, max_hz=I2C_MAX_HZ if "i2c" in d else 3200, **more
+            )
+        from fieldelm.drivers.lis3dh import Lis3dh
+
+        return Lis3dh(_registers(d, 0x80, buses), rate, interrupt=interrupt, **more)
+    except ValueError as error:
+        raise ConfigError("sense: %s" % error)
+
+
+def _registers(d, several, buses):
+    from fieldelm.drivers.registers import I2cRegisters, SpiRegisters
+
+    if "i2c" in d:
+        pins = d["i2c"]
+        i2c = machine.I2C(pins["id"], scl=Pin(pins["scl"]), sda=Pin(pins["sda"]), freq=I2C_HZ)
+        return I2cRegisters(i2c, d["address"], several)
+    return SpiRegisters(_spi(d["spi"], 1, buses), _output(d["cs"], 1))
+
+
+def battery(description):
+    """A function that measures the battery in mV, or None."""
+    d = description.get("battery")
+    if d is None:
+        return None
+    from fieldelm.drivers.analog import millivolts
+
+    adc = ADC(Pin(d["pin"]))
+    over, under = d["divides_by"]
+    return lambda: millivolts(adc, over, under)
+
+
+def temperature(adc):
+    """Temperature of the chip in °C."""
+    from fieldelm.drivers.analog import chip_temperature_c
+
+    return chip_temperature_c(adc)
