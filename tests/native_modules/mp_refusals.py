@@ -66,7 +66,10 @@ def main(module):
         window[1:3] = channel, axes
         attempt(kernels.power_spectrum, window, "power_spectrum of channel %d in %d" % (channel, axes))
     for size in (2, 12, 65536):
-        attempt(kernels.fft_tables, [floats(size), floats(2)], "fft_tables of %d points" % size)
+        try:
+            attempt(kernels.fft_tables, [floats(size), floats(2)], "fft_tables of %d points" % size)
+        except MemoryError:
+            pass  # a microcontroller cannot even ask
     attempt(kernels.fft_tables, [floats(16), floats(17)], "fft_tables for a window longer than the transform")
     for edges in ([1, 3, 3, 9], [4, 3, 5, 6], [1, 2, 3, 10]):
         attempt(kernels.bands, [floats(9), array("H", edges)] + good()["bands"][2:], "bands with edges %s" % edges)
