@@ -18,7 +18,6 @@ memory. P is symmetric and packed, P[i][j] = p[i (i + 1) / 2 + j] for j <= i; un
 lambda < 1, blows up within months.
 """
 
-import struct
 from array import array
 from math import sqrt
 
@@ -31,33 +30,13 @@ def floats(count):
 
 
 def raw(buffer):
-    """The bytes of a float32 array, not copied."""
+    """The bytes of an array of 4-byte numbers, not copied."""
     view = memoryview(buffer)
     if hasattr(view, "cast"):
         return view.cast("B")
     import uctypes
 
     return uctypes.bytearray_at(uctypes.addressof(buffer), 4 * len(buffer))
-
-
-def copy_out(parts, buf):
-    """Write float32 buffers one after the other into ``buf``; return the bytes written."""
-    at = 0
-    for part in parts:
-        data = raw(part)
-        buf[at : at + len(data)] = data
-        at += len(data)
-    return at
-
-
-def copy_in(parts, buf):
-    """Fill float32 buffers from ``buf``; return the bytes read."""
-    at = 0
-    for part in parts:
-        data = raw(part)
-        data[:] = buf[at : at + len(data)]
-        at += len(data)
-    return at
 
 
 class OsElm:
@@ -85,6 +64,7 @@ class OsElm:
         self.weight = floats(n)
         self.out = floats(5)
         self._u = floats(h)
+        self._count = array("I", (0,))
         self._input = array("f", (defaults.INPUT_GAIN / sqrt(n), defaults.BIAS_SCALE))
         self._forgetting = array("f", (forgetting_factor,))
         self.reset()
@@ -131,23 +111,16 @@ class OsElm:
         return score
 
     def learn_scored(self):
-        """Learn the row that was scored last."""
-        kernels.update(self.p, self.beta, self.a, self.e, self._forgetting, self._u)
-        self.rows += 1
+        """Learn the row that was scored last; False if it was refused because a number in it is not finite."""
+        learned = kernels.update(self.p, self.beta, self.a, self.e, self._forgetting, self._u)
+        self.rows += learned
+        return learned
 
-    def dump_size(self):
-        """Bytes that ``dump_into`` writes."""
-        return 4 * (len(self.beta) + len(self.p) + self.n) + 4
+    def buffers(self):
+        """What a restart needs: beta, P, weights (float32) and the rows learned (uint32)."""
+        self._count[0] = self.rows
+        return (self.beta, self.p, self.weight, self._count)
 
-    def dump_into(self, buf):
-        """Write beta, P, weights (float32) and ``rows`` (u32), little-endian, into ``buf``; return the bytes written."""
-        at = copy_out((self.beta, self.p, self.weight), buf)
-        struct.pack_into("<I", buf, at, self.rows)
-        return at + 4
-
-    def load(self, buf):
-        """Take over what ``dump_into`` wrote. Raises ValueError if ``buf`` is too short for this n and h."""
-        if len(buf) < self.dump_size():
-            raise ValueError("a stored model of another size")
-        at = copy_in((self.beta, self.p, self.weight), buf)
-        self.rows = struct.unpack_from("<I", buf, at)[0]
+    def loaded(self):
+        """The buffers were filled anew."""
+        self.rows = self._count[0]

@@ -19,7 +19,7 @@ from array import array
 from math import exp, log, sqrt
 
 from fieldelm import defaults, kernels
-from fieldelm.elm import copy_in, copy_out, floats
+from fieldelm.elm import floats
 
 NO_BAND = 255
 _STANDARD_GRAVITY = 9.80665  # m/s^2
@@ -226,18 +226,10 @@ class Features:
             for i in range(self.inputs):
                 self.spread[i] = 0.0
 
-    def dump_size(self):
-        """Bytes that ``dump_into`` writes."""
-        return 4 * (3 + self.n + (self.inputs if self.kind == "features" else 0))
-
-    def dump_into(self, buf):
-        """Write floor, gain, centre and scale (float32) into ``buf``; return the bytes written."""
-        return copy_out(self._parts(), buf)
-
-    def load(self, buf):
-        """Take over what ``dump_into`` wrote."""
-        copy_in(self._parts(), buf)
-        self.settled = self.settle_rows
-
-    def _parts(self):
+    def buffers(self):
+        """What a restart needs: floor, gain, centre and scale (float32)."""
         return (self._params, self.center, self.spread) if self.kind == "features" else (self._params, self.center)
+
+    def loaded(self):
+        """The buffers were filled anew."""
+        self.settled = self.settle_rows

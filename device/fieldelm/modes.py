@@ -11,7 +11,7 @@ which bands does it differ.
 from math import exp, log, sqrt
 
 from fieldelm import defaults
-from fieldelm.elm import copy_in, copy_out, floats
+from fieldelm.elm import floats
 
 
 class Modes:
@@ -145,15 +145,10 @@ class Modes:
             numbers[mode] = numbers[mode + 1]
             self.centers[mode][:] = self.centers[mode + 1]
 
-    def dump_size(self):
-        """Bytes that ``dump_into`` writes."""
-        return 4 * (self.capacity * self.n + len(self.numbers))
+    def buffers(self):
+        """What a restart needs: all centres and the numbers (float32)."""
+        return self.centers + [self.numbers]
 
-    def dump_into(self, buf):
-        """Write the modes (float32) into ``buf``; return the bytes written."""
-        return copy_out(self.centers + [self.numbers], buf)
-
-    def load(self, buf):
-        """Take over what ``dump_into`` wrote."""
-        copy_in(self.centers + [self.numbers], buf)
+    def loaded(self):
+        """The buffers were filled anew."""
         self.count = int(self.numbers[self.capacity])

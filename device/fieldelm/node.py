@@ -37,12 +37,12 @@ def _known(value):
     return value if value == value else None
 
 
-def _stored(record):
-    # what can be had again (settings from the configuration, the model by learning) does not stop the node when it is spoilt
+def _restored(record, buffer):
+    # what can be had again (settings from the configuration) does not stop the node when it is spoilt
     try:
-        return record.load()
+        return record.read(buffer)
     except StorageError:
-        return None
+        return False
 
 
 class Node:
@@ -55,8 +55,9 @@ class Node:
         self.counters = Counters("counters")
         self.link = Link(config, board.radio, board.clock, self.counters)
         self.events = EventQueue()
-        self._settings = Record("settings", 5)
-        self._commands = Record("commands", 5 * _RECENT)
+        self._settings = Record("settings")
+        self._commands = Record("commands")
+        self._model = Record("model")
         self.period_ms = int(config["sense"]["period_s"] * 1000)
         self.heartbeat_ms = config["link"]["heartbeat_s"] * 1000
         self._restore_settings()
@@ -67,7 +68,6 @@ class Node:
             self._window = array("h", bytes(2 * sense["samples"] * board.sensor.axes))
         else:
             self._window = array("f", bytes(4 * sense["inputs"]))
-        self._model = Record("model", self.watcher.state_bytes())
         self.model_restored = self._restore_model()
         self._battery_is_low = False
         self._reported_state = None
@@ -85,37 +85,39 @@ class Node:
     # what must outlast a power cut
 
     def _restore_settings(self):
-        if _stored(self._settings) == 5:
-            policy, period_s, heartbeat_s = struct.unpack_from("<BHH", self._settings.data, 0)
+        settings = bytearray(5)
+        if _restored(self._settings, settings):
+            policy, period_s, heartbeat_s = struct.unpack("<BHH", settings)
             self.config["learn"]["policy"] = codes.POLICIES[policy]
             self.period_ms = period_s * 1000 if period_s else self.period_ms
             self.heartbeat_ms = heartbeat_s * 1000
 
     def _save_settings(self):
         # a period below one second comes from the configuration only and is stored as 0
-        struct.pack_into(
-            "<BHH",
-            self._settings.data,
-            0,
-            codes.POLICIES.index(self.watcher.policy),
-            self.period_ms // 1000,
-            self.heartbeat_ms // 1000,
-        )
-        self._settings.save(5)
+        policy = codes.POLICIES.index(self.watcher.policy)
+        self._settings.store((struct.pack("<BHH", policy, self.period_ms // 1000, self.heartbeat_ms // 1000),))
 
     def _restore_commands(self):
         # rows of gateway, sequence, command, result; gateway 0 is a free row
-        self._answered = self._commands.data
-        if _stored(self._commands) != 5 * _RECENT:
+        self._answered = bytearray(5 * _RECENT)
+        if not _restored(self._commands, self._answered):
             self._answered[:] = bytes(5 * _RECENT)
 
     def _restore_model(self):
-        length = _stored(self._model)
-        return bool(length) and self.watcher.load(self._model.data[:length])
+        try:
+            file = self._model.open()
+        except StorageError:
+            return False
+        if file is None:
+            return False
+        with file:
+            return self.watcher.load(file, self._model.length)
 
     def save_model(self):
         """Store model, thresholds and detector; called between windows only, since a flash write stalls sampling."""
-        self._model.save(self.watcher.save(self._model.data))
+        buffers = self.watcher.save()
+        if buffers is not None:
+            self._model.store(buffers)
         self._saved_ms = self.clock.now_ms()
 
     # what a person on the console sees
@@ -349,7 +351,7 @@ class Node:
         else:
             result = codes.RESULTS.index(self._execute(code, arguments))
             struct.pack_into("<BHBB", self._answered, row, gateway, sequence, code, result)
-            self._commands.save(5 * _RECENT)
+            self._commands.store((self._answered,))
         name = codes.COMMANDS[code] if code < len(codes.COMMANDS) else str(code)
         self._say("command", {"command": name, "result": codes.RESULTS[result], "repeated": known})
         end = payloads.pack_into(

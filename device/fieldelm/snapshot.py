@@ -1,9 +1,12 @@
 """Bytes of a learner: what is written to flash, and the old model that is kept during and after relearning.
 
-The parts are written one after the other; each has ``dump_size()``, ``dump_into(buf)`` and ``load(buf)``.
+Each part has ``buffers()``, arrays of 4-byte numbers that hold all that it has learned, and ``loaded()``, called when they
+were filled anew. Nothing is gathered into one large buffer: the arrays are written and read one after the other.
 """
 
 import struct
+
+from fieldelm.elm import raw
 
 _HEAD = "<4sHHIB"  # magic, n, h, seed, flags
 _MAGIC = b"FEM1"
@@ -15,62 +18,58 @@ class Snapshot:
     def __init__(self, model, parts):
         self._model = model
         self._parts = parts
-        self.old = bytearray(sum([part.dump_size() for part in parts]))
+        self._head = bytearray(struct.calcsize(_HEAD))
+        self.old = bytearray(sum([len(data) for data in self._raw()]))
         self.has_old = False
 
-    def _write(self, buf):
-        at = 0
-        for part in self._parts:
-            at += part.dump_into(buf[at:])
-        return at
+    def _raw(self):
+        return [raw(buffer) for part in self._parts for buffer in part.buffers()]
 
-    def _read(self, buf):
-        at = 0
+    def _loaded(self):
         for part in self._parts:
-            part.load(buf[at:])
-            at += part.dump_size()
-        return at
+            part.loaded()
 
     def keep(self):
         """Keep the parts as they are now as the old model."""
-        self._write(memoryview(self.old))
+        at = 0
+        for data in self._raw():
+            self.old[at : at + len(data)] = data
+            at += len(data)
         self.has_old = True
 
     def restore(self):
         """Return to the old model and let go of it."""
-        self._read(memoryview(self.old))
+        view = memoryview(self.old)
+        at = 0
+        for data in self._raw():
+            data[:] = view[at : at + len(data)]
+            at += len(data)
+        self._loaded()
         self.has_old = False
 
-    def size(self):
-        """The most that ``save`` writes."""
-        return struct.calcsize(_HEAD) + 2 * len(self.old)
-
-    def save(self, buf, flags):
-        """Write the parts, the old model if there is one, and ``flags`` (0..127) into ``buf``; return the bytes written."""
+    def save(self, flags):
+        """The buffers to write, one behind the other; ``flags``: 0..127."""
         model = self._model
-        struct.pack_into(_HEAD, buf, 0, _MAGIC, model.n, model.h, model.seed, flags << 1 | self.has_old)
-        at = struct.calcsize(_HEAD)
-        view = memoryview(buf)
-        at += self._write(view[at:])
-        if self.has_old:
-            view[at : at + len(self.old)] = self.old
-            at += len(self.old)
-        return at
+        struct.pack_into(_HEAD, self._head, 0, _MAGIC, model.n, model.h, model.seed, flags << 1 | self.has_old)
+        return [self._head] + self._raw() + ([self.old] if self.has_old else [])
 
-    def load(self, buf):
-        """Take over what ``save`` wrote; return the flags, or None, and change nothing, if it is of another configuration."""
+    def load(self, file, length):
+        """Take over the ``length`` bytes that ``save`` wrote, from a binary file whose content was checked.
+
+        Returns the flags, or None, and changes nothing, if they are of another configuration.
+        """
         model = self._model
-        at = struct.calcsize(_HEAD)
-        if len(buf) < at + len(self.old):
+        if length < len(self._head) or file.readinto(self._head) != len(self._head):
             return None
-        magic, n, h, seed, flags = struct.unpack_from(_HEAD, buf, 0)
+        magic, n, h, seed, flags = struct.unpack(_HEAD, self._head)
         if (magic, n, h, seed) != (_MAGIC, model.n, model.h, model.seed):
             return None
-        if len(buf) != at + len(self.old) * (1 + (flags & 1)):
+        if length != len(self._head) + len(self.old) * (1 + (flags & 1)):
             return None
-        view = memoryview(buf)
-        at += self._read(view[at:])
+        for data in self._raw():
+            file.readinto(data)
+        self._loaded()
         self.has_old = bool(flags & 1)
         if self.has_old:
-            self.old[:] = view[at : at + len(self.old)]
+            file.readinto(self.old)
         return flags >> 1

@@ -1,7 +1,7 @@
 """What a node must not forget, in files that a power cut cannot spoil.
 
-A ``Record`` has two files that are written in turn. Each holds a generation number, the length, the data and a CRC-32; after a cut
-in the middle of a write the other file still holds the generation before. Flash wear is spread by the file system (littlefs).
+A ``Record`` has two files that are written in turn: the data, then a trailer of generation, length and CRC-32. After a cut in the
+middle of a write the other file still holds the generation before. Flash wear is spread by the file system (littlefs).
 """
 
 import os
@@ -10,8 +10,8 @@ from binascii import crc32
 
 from micropython import const
 
-_HEADER = const(8)  # generation u32, length u32
-_CRC = const(4)
+_TRAILER = const(12)  # generation u32, length u32, CRC-32 of all before it
+_CHUNK = const(64)
 
 COUNTER_BLOCK = const(256)  # frame counters and event sequences reserved with one write
 _SEQUENCE_BLOCK = const(64)
@@ -22,61 +22,88 @@ class StorageError(OSError):
 
 
 class Record:
-    """One value of at most ``capacity`` bytes under ``path``, kept in ``path + ".a"`` and ``path + ".b"``."""
+    """One value of any length under ``path``, kept in ``path + ".a"`` and ``path + ".b"``.
 
-    def __init__(self, path, capacity):
+    After ``open``: ``length`` of the data, and ``damaged`` if one twin was spoilt, by a power cut while writing or by worn flash.
+    """
+
+    def __init__(self, path):
         self._paths = (path + ".a", path + ".b")
         self._generation = 0
         self._next = 0
-        self.damaged = False  # load found one twin spoilt: by a power cut while writing, or by worn flash
-        self.buffer = bytearray(_HEADER + capacity + _CRC)
-        self.data = memoryview(self.buffer)[_HEADER : _HEADER + capacity]
+        self._chunk = bytearray(_CHUNK)
+        self._trailer = bytearray(_TRAILER)
+        self.length = 0
+        self.damaged = False
 
-    def _read(self, path):
-        # generation of a sound file, -1 for none, -2 for a spoilt one; leaves the file in the buffer
+    def _check(self, path):
+        # generation of a sound file, -1 for none, -2 for a spoilt one
         try:
-            with open(path, "rb") as file:
-                length = file.readinto(self.buffer)
-                more = file.read(1)
+            size = os.stat(path)[6]
         except OSError:
             return -1
-        if more or length is None or length < _HEADER + _CRC:
+        length = size - _TRAILER
+        if length < 0:
             return -2
-        generation, used = struct.unpack_from("<II", self.buffer, 0)
-        if used != length - _HEADER - _CRC:
+        left = size - 4
+        crc = 0
+        try:
+            with open(path, "rb") as file:
+                while left:
+                    want = min(left, _CHUNK)
+                    got = file.readinto(self._chunk, want)
+                    if not got:
+                        return -2
+                    crc = crc32(memoryview(self._chunk)[:got], crc)
+                    left -= got
+                file.seek(length)
+                file.readinto(self._trailer)
+        except OSError:
             return -2
-        view = memoryview(self.buffer)
-        if crc32(view[: _HEADER + used]) != struct.unpack_from("<I", self.buffer, _HEADER + used)[0]:
-            return -2
-        return generation
+        generation, stored, expected = struct.unpack("<III", self._trailer)
+        return generation if stored == length and expected == crc else -2
 
-    def load(self):
-        """Read the newest sound generation into ``data``; return its length, or None if nothing was ever stored.
+    def open(self):
+        """The newest sound generation as a binary file of which ``length`` bytes are the data; None if nothing was ever stored.
 
         Raises StorageError if files are there and none is sound.
         """
-        first = self._read(self._paths[0])
-        second = self._read(self._paths[1])
+        first = self._check(self._paths[0])
+        second = self._check(self._paths[1])
+        self.damaged = first == -2 or second == -2
         if first < 0 and second < 0:
-            if first == -2 or second == -2:
+            if self.damaged:
                 raise StorageError("%s and its twin are spoilt" % self._paths[0])
             return None
-        self.damaged = first == -2 or second == -2
         newest = 0 if first > second else 1
-        if newest == 0:
-            self._read(self._paths[0])
         self._generation = max(first, second)
         self._next = 1 - newest
-        return struct.unpack_from("<I", self.buffer, 4)[0]
+        self.length = os.stat(self._paths[newest])[6] - _TRAILER
+        return open(self._paths[newest], "rb")
 
-    def save(self, length):
-        """Store ``data[:length]``. When this returns the flash has it; until then the previous generation stands."""
-        view = memoryview(self.buffer)
-        struct.pack_into("<II", self.buffer, 0, self._generation + 1, length)
-        end = _HEADER + length
-        struct.pack_into("<I", self.buffer, end, crc32(view[:end]))
+    def read(self, buffer):
+        """Fill ``buffer`` with the newest data; False if there are none or they have another length. Raises StorageError."""
+        file = self.open()
+        if file is None:
+            return False
+        with file:
+            return self.length == len(buffer) and file.readinto(buffer) == self.length
+
+    def store(self, parts):
+        """Store the bytes of these buffers, one behind the other.
+
+        When this returns the flash has them; until then the previous generation stands.
+        """
+        length = 0
+        crc = 0
         with open(self._paths[self._next], "wb") as file:
-            file.write(view[: end + _CRC])
+            for part in parts:
+                crc = crc32(part, crc)
+                length += file.write(part)
+            struct.pack_into("<II", self._trailer, 0, self._generation + 1, length)
+            crc = crc32(memoryview(self._trailer)[: _TRAILER - 4], crc)
+            struct.pack_into("<I", self._trailer, _TRAILER - 4, crc)
+            file.write(self._trailer)
             file.flush()
         if hasattr(os, "sync"):
             os.sync()
@@ -87,30 +114,30 @@ class Record:
 class Counters:
     """The frame counter and the event sequence: numbers that are never given out twice, whatever happens.
 
-    Both are reserved in blocks: the ceiling is in flash before a number below it is used, and after a restart counting goes on from
-    the ceiling. Raises StorageError if both copies are spoilt: then the node needs a new key, since a nonce could repeat.
+    Both are reserved in blocks: the ceiling is in flash before a number below it is used, and after a restart counting goes on
+    from the ceiling. Raises StorageError if both copies are spoilt: then the node needs a new key, since a nonce could repeat.
     """
 
     def __init__(self, path):
-        self._record = Record(path, 8)
-        stored = self._record.load()
-        if stored is None:
-            self.frame = 0
-            self.sequence = 0
-        elif stored == 8:
-            self.frame, self.sequence = struct.unpack_from("<II", self._record.data, 0)
+        self._record = Record(path)
+        self._buffer = bytearray(8)
+        file = self._record.open()
+        self.frame = self.sequence = 0
+        if file is not None:
+            file.close()
+            if not self._record.read(self._buffer):
+                raise StorageError("%s holds something else" % path)
+            self.frame, self.sequence = struct.unpack("<II", self._buffer)
             if self._record.damaged:
                 # The spoilt twin may have been the newer one, so step over the block that it may have reserved.
                 self.frame += COUNTER_BLOCK
                 self.sequence = (self.sequence + _SEQUENCE_BLOCK) & 0xFFFFFFFF
-        else:
-            raise StorageError("%s holds something else" % path)
         self._frame_ceiling = self.frame
         self._sequence_ceiling = self.sequence
 
     def _reserve(self):
-        struct.pack_into("<II", self._record.data, 0, self._frame_ceiling, self._sequence_ceiling)
-        self._record.save(8)
+        struct.pack_into("<II", self._buffer, 0, self._frame_ceiling, self._sequence_ceiling)
+        self._record.store((self._buffer,))
 
     def next_frame(self):
         """A frame counter that was never used with this key. The first is 1."""

@@ -7,18 +7,17 @@ themselves, and it is widened by (1 + WIDEN_ROWS / n) as long as it rests on few
 slowly and within bounds.
 """
 
-import struct
 from math import exp, log, sqrt
 
 from fieldelm import defaults
-
-_FORMAT = "<ffff"
+from fieldelm.elm import floats
 
 
 class Threshold:
     """``value`` is the threshold; ``mean``, ``margin`` and ``calibrated_sigma`` are on the natural logarithm of the score."""
 
     def __init__(self):
+        self._saved = floats(4)
         self.reset()
 
     def reset(self):
@@ -67,17 +66,17 @@ class Threshold:
         self.rows = min(self.rows + 1, 100000)
         self._set()
 
-    def dump_size(self):
-        """Bytes that ``dump_into`` writes."""
-        return struct.calcsize(_FORMAT)
+    def buffers(self):
+        """What a restart needs: rows, mean, calibrated mean and sigma (float32)."""
+        saved = self._saved
+        saved[0] = self.rows
+        saved[1] = self.mean
+        saved[2] = self._calibrated
+        saved[3] = self.calibrated_sigma
+        return (saved,)
 
-    def dump_into(self, buf):
-        """Write the threshold (4 float32) into ``buf``; return the bytes written."""
-        struct.pack_into(_FORMAT, buf, 0, self.rows, self.mean, self._calibrated, self.calibrated_sigma)
-        return self.dump_size()
-
-    def load(self, buf):
-        """Take over what ``dump_into`` wrote."""
-        rows, self.mean, self._calibrated, self.calibrated_sigma = struct.unpack_from(_FORMAT, buf, 0)
+    def loaded(self):
+        """The buffer was filled anew."""
+        rows, self.mean, self._calibrated, self.calibrated_sigma = self._saved
         self.rows = int(rows)
         self._set()

@@ -351,23 +351,22 @@ class Watcher:
 
     # storage
 
-    def state_bytes(self):
-        """The most that ``save`` writes."""
-        return self._snapshot.size()
-
-    def save(self, buf):
-        """Write what a restart needs into ``buf``; return the bytes written, 0 while nothing is learned yet."""
+    def save(self):
+        """The buffers that a restart needs, to be written one behind the other; None while nothing is learned yet."""
         self.worth_saving = False
         state = self._interrupted if self.state == "sensor_fault" else self.state
         if state in ("commissioning", "relearning"):
-            return 0
+            return None
         return self._snapshot.save(
-            buf, (_ALARM if state == "alarm" else 0) | (_UNCONFIRMED if self.change_unconfirmed else 0)
+            (_ALARM if state == "alarm" else 0) | (_UNCONFIRMED if self.change_unconfirmed else 0)
         )
 
-    def load(self, buf):
-        """Go on with what ``save`` wrote. False, and nothing is changed, if it is of another configuration."""
-        flags = self._snapshot.load(buf)
+    def load(self, file, length):
+        """Go on with the ``length`` bytes that ``save`` gave, from a binary file whose content was checked.
+
+        False, and nothing is changed, if they are of another configuration.
+        """
+        flags = self._snapshot.load(file, length)
         if flags is None:
             return False
         self._detector.reset()

@@ -195,6 +195,8 @@ def test_reboot_answers_first_and_goes_on_watching():
     again = Node(_config(), board)
     assert again.model_restored and again.watcher.state == "watching"
     assert again.watcher.learned_rows == learned
+    for mine, his in zip(again.watcher.save(), node.watcher.save()):
+        assert bytes(mine) == bytes(his)
     again.cycle()
     hello = [entry for entry in gateway.heard if entry[0] == frame.HELLO][-1]
     assert hello[1] > last
