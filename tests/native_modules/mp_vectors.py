@@ -19,11 +19,11 @@ def run(kernels, case):
 
 
 def main(module, file):
-    __import__(module)
+    kernels = __import__(module, None, None, ("update",))  # built-in modules are not in sys.modules
     with open(file) as lines:
         for line in lines:
             if line.startswith('{"function"'):  # one case a line: they need not all fit into memory
-                print(json.dumps(run(sys.modules[module], json.loads(line.rstrip(",\n")))))
+                print(json.dumps(run(kernels, json.loads(line.rstrip(",\n")))))
                 gc.collect()
 
 
