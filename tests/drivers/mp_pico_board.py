@@ -46,7 +46,9 @@ _MODULES = (
     "fieldelm.drivers.lora_modem",
     "fieldelm.drivers.sx127x",
     "fieldelm.drivers.accelerometer",
+    "fieldelm.drivers.analog",
 )
+_SX126X = ("fieldelm.drivers.sx126x", "fieldelm.drivers.sx126x_bus")
 
 
 class Rig:
@@ -65,7 +67,9 @@ class Rig:
     def open(self, role="node", options=None, description=PICO, rate_hz=1600, board="rpi_pico"):
         from fieldelm import pico_board
 
-        self.time.install(*_MODULES, "fieldelm.drivers.analog")
+        for name in _MODULES:
+            __import__(name)
+        self.time.install(*_MODULES)
         radio = {"freq_khz": 868100, "sf": 9, "bw": "125", "coding_rate": 5, "preamble_len": 8, "output_power": 14}
         config = {"role": role, "board": board, "options": options or {}, "radio": radio}
         config["sense"] = {"kind": "waveform", "rate_hz": rate_hz}
@@ -101,7 +105,7 @@ def test_silent_radio_and_sensor_do_not_stop_the_board():
     board = rig.open()
     assert len(board.problems) == 1 and "SX1276: RegVersion" in board.problems[0]
     flashes = []
-    rig.machine.wire(25).watchers.append(lambda level: flashes.append(level))
+    rig.machine.wire(25).watchers.append(flashes.append)
     problems = board.self_test()
     assert len(problems) == 2 and "ADXL345: DEVID" in problems[1]
     assert flashes.count(1) == 2 + 3
@@ -116,7 +120,9 @@ def test_options_choose_radio_and_sensor():
     chip = Sx1262(time, machine.wire(3), machine.wire(2), machine.wire(15), machine.wire(20), 1800)
     machine.spi(1).chips[:] = [chip]
 
-    time.install("fieldelm.drivers.sx126x", "fieldelm.drivers.sx126x_bus")
+    for name in _SX126X:
+        __import__(name)
+    time.install(*_SX126X)
     lis = Lis3dhChip(time)
     machine.i2cs[0] = I2c(time, lis, 24, several=0x80)
     board = rig.open(options={"radio": "sx1262", "sensor": "lis3dh_i2c", "range_g": 2}, rate_hz=400)
@@ -212,7 +218,7 @@ def test_identify_flashes_beside_the_work():
     board = rig.open()
     board.identify(5)
     flashes = []
-    rig.machine.wire(25).watchers.append(lambda level: flashes.append(level))
+    rig.machine.wire(25).watchers.append(flashes.append)
     board.clock.sleep_ms(20000)
     assert 15 <= flashes.count(1) <= 25 and rig.machine.wire(25)() == 0
     assert rig.machine.wakes in (5, 6)  # no light sleep while it flashes

@@ -1,4 +1,4 @@
-"""The boards' descriptions, `boards/<name>/board.json`: checked, made into the module that a board runs, printed as wiring tables.
+"""The boards' descriptions, `boards/<name>/board.json`: checked, made into the module that a board runs, printed for wiring.
 
     python -m fieldelm_tools.boards check
     python -m fieldelm_tools.boards module NAME > board.py

@@ -1,7 +1,7 @@
 """Semtech SX1261/62 as LoRa modem, on SPI.
 
-Sections are those of the SX1261/2 datasheet, rev. 2.1. The chip listens in continuous mode only; how long is decided here, so that
-a frame that has begun is always finished.
+Sections are those of the SX1261/2 datasheet, rev. 2.1. The chip listens in continuous mode only; how long is decided here, so
+that a frame that has begun is always finished.
 """
 
 import time
@@ -190,7 +190,7 @@ class SX126x(SX126xBus):
         n = (self.freq_khz * 1000 * 1048576 + 500000) // 1000000
         self._send(_SET_FREQUENCY, n >> 24, n >> 16 & 0xFF, n >> 8 & 0xFF, n & 0xFF)
         dbm = max(min(self.output_power, self._PA[-1][0]), self._LOWEST_DBM)
-        most, duty, maximum, power = [row for row in self._PA if dbm <= row[0]][0]
+        most, duty, maximum, power = next(row for row in self._PA if dbm <= row[0])
         self._send(_SET_PA_CONFIG, duty, maximum, self._PA_DEVICE, 1)
         self._send(_SET_TX_PARAMS, max(power - (most - dbm), self._LOWEST_DBM) & 0xFF, 0x02)  # ramp of 40 us
         self._send(
