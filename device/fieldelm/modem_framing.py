@@ -3,11 +3,11 @@
 A message is its type (1 byte), the fields of its table below, and for UPLINK and TRANSMIT the radio frame. On the
 line it is
 
-    COBS(type | fields | frame | CRC-32 of all before, little-endian) | 0x00
+    0x00 | COBS(type | fields | frame | CRC-32 of all before, little-endian) | 0x00
 
 COBS (Cheshire and Baker, "Consistent overhead byte stuffing", 1999, section 3) leaves no zero byte inside, so a
-receiver that lost its place is right again after the next 0x00. The CRC is that of Ethernet and zlib
-(``binascii.crc32``). Whoever opens the port sends one 0x00 first, which ends whatever half a message the line held.
+receiver that lost its place is right again with the next 0x00; the one in front ends whatever half a message the line
+still holds, so that nothing else is lost with it. The CRC is that of Ethernet and zlib (``binascii.crc32``).
 
     modem → host                                        host → modem
     0x01 HELLO       it has started, or was pinged      0x81 CONFIGURE  the channel; answered by CONFIGURED
@@ -88,13 +88,13 @@ SENT_RESULTS = ("sent", "too_late", "unknown_token", "not_configured", "radio_er
 CONFIGURED_RESULTS = ("ok", "bad_value", "radio_error")
 
 MAX_MESSAGE = const(288)  # type, the longest table, a LoRa frame of 255 bytes, CRC; rounded up
-MAX_ENCODED = const(MAX_MESSAGE + MAX_MESSAGE // 254 + 2)
+MAX_ENCODED = const(MAX_MESSAGE + MAX_MESSAGE // 254 + 3)
 
 _CRC = const(4)
 
 
 def encode_into(out, message, length):
-    """Frame ``message[:length]`` into ``out``; return the bytes to send, the closing 0x00 included.
+    """Frame ``message[:length]`` into ``out``; return the bytes to send, both 0x00 included.
 
     ``message`` needs 4 more bytes behind ``length`` for the CRC, ``out`` MAX_ENCODED bytes. Raises ValueError if it is
     too long.
@@ -104,9 +104,10 @@ def encode_into(out, message, length):
     check = crc32(memoryview(message)[:length])
     for i in range(_CRC):
         message[length + i] = (check >> (8 * i)) & 0xFF
-    code_at = 0  # where the length of the current block goes
+    out[0] = 0
+    code_at = 1  # where the length of the current block goes
     code = 1
-    end = 1
+    end = 2
     for i in range(length + _CRC):
         byte = message[i]
         if byte:

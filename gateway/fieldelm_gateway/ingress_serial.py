@@ -76,8 +76,6 @@ class SerialRadio:
         ) as port:
             self._port = port
             try:
-                with self._writing:
-                    port.write(b"\0")  # ends what half a message the modem may still hold
                 heard = asked = time.monotonic()
                 self._tell(modem.PING, {})
                 while not self._stopping.is_set():

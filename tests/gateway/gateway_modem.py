@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import threading
 import time
 import tty
@@ -38,12 +39,16 @@ class ScriptedModem:
         self.port.unlink(missing_ok=True)
         self.port.symlink_to(os.ttyname(slave))
         self._slave = slave  # held open, so that the line stays up while the gateway is away
+        self._unplugged = threading.Event()
         self.is_configured = False
         self._thread = threading.Thread(target=self._run, args=(self._master,), daemon=True)
         self._thread.start()
 
     def unplug(self) -> None:
         self.port.unlink()
+        self._unplugged.set()
+        assert self._thread
+        self._thread.join()
         os.close(self._slave)
         master, self._master = self._master, -1
         os.close(master)
@@ -95,12 +100,10 @@ class ScriptedModem:
 
     def _run(self, master: int) -> None:
         decoder = modem.Decoder()
-        while self._master == master:
-            try:
-                data = os.read(master, 4096)
-            except OSError:
-                return
-            for byte in data:
+        while not self._unplugged.is_set():
+            if not select.select([master], [], [], 0.05)[0]:
+                continue
+            for byte in os.read(master, 4096):
                 length = decoder.push(byte)
                 if length and not self.silent:
                     self._take(bytes(decoder.message[:length]))
