@@ -1,5 +1,6 @@
 """The gateway's configuration and database, and the nodes' identities, made anew for a run."""
 
+import json
 import os
 import secrets
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from .plans import NodePlan
 from .recorder import BrokerAddress
 
 GATEWAY = "demo"
+PASSWORD_FILE = "broker-password"  # gone when the run has ended
 BASE = f"fieldelm/v1/{GATEWAY}"
 
 
@@ -26,19 +28,19 @@ def write_gateway(folder: Path, parts: Path, broker: BrokerAddress, air: str) ->
     lines = [
         "# Written by `fieldelm demo`; `fieldelm gateway config` explains every key.",
         "[gateway]",
-        f'name = "{GATEWAY}"',
+        f"name = {json.dumps(GATEWAY)}",
         "[database]",
-        f'path = "{folder / "gateway.db"}"',
+        f"path = {json.dumps(str(folder / 'gateway.db'))}",
         "[mqtt]",
-        f'url = "{broker.url}"',
-        f'protocol = "{broker.protocol}"',
+        f"url = {json.dumps(broker.url)}",
+        f"protocol = {json.dumps(broker.protocol)}",
     ]
     if broker.username:
-        lines.append(f'username = "{broker.username}"')
+        lines.append(f"username = {json.dumps(broker.username)}")
     if broker.password:
-        _private(parts / "broker-password", broker.password + "\n")
-        lines.append(f'password_file = "{parts / "broker-password"}"')
-    lines += ["[[radio]]", 'kind = "air"', f'address = "{air}"']
+        _private(parts / PASSWORD_FILE, broker.password + "\n")
+        lines.append(f"password_file = {json.dumps(str(parts / PASSWORD_FILE))}")
+    lines += ["[[radio]]", 'kind = "air"', f"address = {json.dumps(air)}"]
     path = folder / "gateway.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

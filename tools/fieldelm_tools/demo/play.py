@@ -48,12 +48,13 @@ def play_demo(args: argparse.Namespace, out: Path) -> dict[str, Any]:
         if broker is None:
             broker = _start_broker(group)
         air = stack.enter_context(open_air(len(plan.nodes), speed, args.seed))
-        view = open_view(console, args.json)
+        view = open_view(console, len(plan.nodes), args.json)
         stack.callback(view.close)
         send_command = args.without != "command"
         stage = Stage(plan.story, out, network.BASE, view, group, broker, air, send_command=send_command)
         stack.callback(stage.close)
         keys = network.register(out / "gateway.db", plan.nodes, stage.epoch)
+        stack.callback((parts / network.PASSWORD_FILE).unlink, missing_ok=True)
         config = network.write_gateway(out, parts, broker, air.address)
         group.start("gateway", [sys.executable, "-m", "fieldelm_tools.cli", "gateway", "run", "--config", str(config)])
         stage.wait_for_gateway()

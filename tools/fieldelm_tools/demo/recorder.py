@@ -88,11 +88,12 @@ class Recorder:
         self._take = take
         self._forgetting = False
         self._file: IO[str] = path.open("w", encoding="utf-8")
-        self._subscribed = threading.Event()
+        self._answered = threading.Event()
+        self._welcome = False
         self._problem = "no answer"
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
         self._client.on_connect = self._on_connect
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 5)
         if address.username:
@@ -111,15 +112,22 @@ class Recorder:
                 f"no broker answers at {self._address.url} ({error}): start one there, or leave --broker out"
             ) from None
         self._client.loop_start()
-        if not self._subscribed.wait(CONNECT_S):
+        self._answered.wait(CONNECT_S)
+        if not self._welcome:
             raise FieldelmError(
                 f"{self._address.url} lets nobody in ({self._problem}): check the broker's address, user and password"
             )
 
     def _on_connect(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._problem = str(reason)
-        if not reason.is_failure:
+        if reason.is_failure:
+            self._answered.set()
+        else:
             self._subscribe()
+
+    def _on_subscribe(self, *_: Any) -> None:
+        self._welcome = True
+        self._answered.set()
 
     def _subscribe(self) -> None:
         self._client.subscribe([(topic, 1) for topic in self._topics])

@@ -1,6 +1,5 @@
 """What the demo shows: a live table where standard output is a terminal, else a plain line for all that matters."""
 
-import collections
 import dataclasses
 import json
 import math
@@ -14,9 +13,10 @@ from rich.text import Text
 
 from ..report_chart import duration
 
-BAR_CELLS = 21  # the middle cell is the threshold
+BAR_CELLS, SHORT_BAR_CELLS = 21, 9  # the middle cell is the threshold
 BAR_DECADES = 1.5  # shown on either side of it
-LINES = 14
+MOST_LINES = 14
+WIDE = 130  # columns that the whole table needs
 FIRST_KEYS = ("type", "severity", "score_ratio", "status", "state", "message", "id", "name")
 DULL_KEYS = ("schema", "location", "event_time", "received_time", "clock", "age_s", "age_saturated", "policy", "time")
 MARK_OF_SEVERITY = {"alarm": "▲", "warning": "◆", "info": "●"}
@@ -164,17 +164,17 @@ class Plain:
         """Nothing to restore."""
 
 
-def bar(ratio: float | None) -> Text:
+def bar(ratio: float | None, cells: int = BAR_CELLS) -> Text:
     """Score against threshold on a logarithmic scale; the threshold is the bar's middle."""
     if ratio is None or not math.isfinite(ratio) or ratio <= 0:
-        return Text("·" * BAR_CELLS, style="dim")
-    middle = BAR_CELLS // 2
+        return Text("·" * cells, style="dim")
+    middle = cells // 2
     filled = round((math.log10(ratio) / BAR_DECADES + 1) * middle)
-    filled = min(max(filled, 1), BAR_CELLS - 1)
-    cells = ["━" if i < filled else "╌" for i in range(BAR_CELLS)]
-    cells[middle] = "┃"
+    filled = min(max(filled, 1), cells - 1)
+    drawn = ["━" if i < filled else "╌" for i in range(cells)]
+    drawn[middle] = "┃"
     above = ratio > 1
-    text = Text("".join(cells))
+    text = Text("".join(drawn))
     text.stylize("#e8743b" if above else "#56b4e9", 0, filled)
     text.stylize("dim", filled, BAR_CELLS)
     text.stylize("bold default", middle, middle + 1)
@@ -186,48 +186,63 @@ def figure(value: float | None, form: str) -> str:
     return "–" if value is None or not math.isfinite(value) else format(value, form)
 
 
-class Terminal:
-    """The live table."""
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line below the table."""
 
-    def __init__(self, console: Console) -> None:
-        self._lines: collections.deque[Text] = collections.deque(maxlen=LINES)
+    text: Text
+    topic: str = ""
+    matters: bool = True
+
+
+class Terminal:
+    """The live table, and below it the MQTT messages as they arrive."""
+
+    def __init__(self, console: Console, nodes: int) -> None:
+        self._console = console
+        self._height = min(max(console.height - nodes - 7, 4), MOST_LINES)
+        self._lines: list[Line] = []
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="visible")
         self._live.start()
 
     def _table(self, run: Run) -> Table:
+        wide = self._console.width >= WIDE
         table = Table(expand=True, box=None, header_style="bold", pad_edge=False)
-        for name in ("Asset", "Where it really is", "State", "Score ÷ threshold"):
+        for name in ("Asset", "State", "Score ÷ threshold"):
             table.add_column(name, no_wrap=True)
         for name in ("Learned", "mm/s", "g", "Battery"):
             table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("Last frame", no_wrap=True)
+        for name in ("Last frame", "Where it really is") if wide else ():
+            table.add_column(name, no_wrap=True)
         for node in run.nodes:
-            table.add_row(
+            cells = [
                 Text(node.asset, style="bold"),
-                Text(node.place, style="dim"),
                 Text(node.state, style=STYLE_OF_STATE.get(node.state, "")),
-                bar(node.ratio),
-                str(node.learned_rows),
-                figure(node.rms_velocity, ".2f"),
-                figure(node.rms_g, ".3f"),
-                f"{node.battery_mv / 1000:.2f} V" if node.battery_mv else "–",
+                bar(node.ratio, BAR_CELLS if wide else SHORT_BAR_CELLS),
+                Text(str(node.learned_rows)),
+                Text(figure(node.rms_velocity, ".2f")),
+                Text(figure(node.rms_g, ".3f")),
+                Text(f"{node.battery_mv / 1000:.2f} V" if node.battery_mv else "–"),
                 Text(node.last_frame),
-            )
+                Text(node.place, style="dim"),
+            ]
+            table.add_row(*cells[: len(table.columns)])
         return table
 
     def refresh(self, run: Run) -> None:
         """Draw the table and the messages."""
         head = Text.assemble(
             (f"simulated {duration(run.simulated_s)}", "bold"),
-            f"   {run.speed:.0f} × real time   {run.frames} frames, {run.frame_bytes:,} bytes on the air   "
-            f"{run.messages} MQTT messages at {run.broker}",
+            f", {run.speed:,.0f} × real time; {run.frames} frames, {run.frame_bytes:,} bytes on the air;"
+            f" {run.messages} messages at {run.broker}",
         )
-        messages = Text("\n", no_wrap=True, overflow="ellipsis").join([*self._lines] or [Text("none yet", style="dim")])
+        messages = Text("\n").join([line.text for line in self._lines[-self._height :]])
         messages.no_wrap, messages.overflow = True, "ellipsis"
+        count = f"{len(run.nodes)} node{'s' if len(run.nodes) > 1 else ''}"
         self._live.update(
             Group(
-                Panel(self._table(run), title="[bold]Fieldelm[/]: three nodes that learn on the spot", subtitle=head),
-                Panel(messages, title="MQTT, as an independent subscriber receives it", height=LINES + 2),
+                Panel(self._table(run), title=f"[bold]Fieldelm[/]: {count} learning on the spot", subtitle=head),
+                Panel(messages, title="MQTT, as an independent subscriber receives it", height=self._height + 2),
             ),
             refresh=True,
         )
@@ -239,26 +254,37 @@ class Terminal:
         """Add a message below the table."""
         severity = str(payload.get("severity")) if isinstance(payload, dict) else ""
         style = STYLE_OF_SEVERITY.get(severity, "dim")
-        self._lines.append(
-            Text.assemble(
-                (f"{duration(time_s):>7} ", "dim"),
-                (MARK_OF_SEVERITY.get(severity, " ") + " ", style),
-                (short_topic(topic) + " ", "bold" if severity in STYLE_OF_SEVERITY else ""),
-                (short_payload(payload), style),
-            )
+        topic = short_topic(topic)
+        matters = severity in STYLE_OF_SEVERITY or topic.startswith(("request/", "response/"))
+        text = Text.assemble(
+            (f"{duration(time_s):>7} ", "dim"),
+            (MARK_OF_SEVERITY.get(severity, " ") + " ", style),
+            (topic + " ", "bold" if matters else ""),
+            (short_payload(payload), style),
         )
+        self._add(Line(text, topic, matters))
 
     def say(self, time_s: float, text: str) -> None:
         """Add a sentence among the messages."""
-        self._lines.append(Text.assemble((f"{duration(time_s):>7} ", "dim"), ("» " + text, "bold")))
+        self._add(Line(Text.assemble((f"{duration(time_s):>7} ", "dim"), ("» " + text, "bold"))))
+
+    def _add(self, line: Line) -> None:
+        """A state replaces the one before on its topic; where lines are short, what does not matter goes first."""
+        lines = self._lines
+        if not line.matters:
+            lines[:] = [old for old in lines if old.topic != line.topic]
+        lines.append(line)
+        while len(lines) > self._height:
+            dull = [i for i, old in enumerate(lines) if not old.matters]
+            del lines[dull[0] if len(dull) > self._height // 3 else 0]
 
     def close(self) -> None:
         """Leave the last picture standing."""
         self._live.stop()
 
 
-def open_view(console: Console, quiet: bool) -> View:
+def open_view(console: Console, nodes: int, quiet: bool) -> View:
     """The right view for this standard output."""
     if quiet:
         return Quiet()
-    return Terminal(console) if console.is_terminal and not console.is_dumb_terminal else Plain(console.file)
+    return Terminal(console, nodes) if console.is_terminal and not console.is_dumb_terminal else Plain(console.file)
