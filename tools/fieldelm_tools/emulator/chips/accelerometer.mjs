@@ -30,7 +30,6 @@ export class Accelerometer {
     this.period = null;
     this.address = null;
     this.powered = false;
-    this.clear();
   }
 
   clear() {

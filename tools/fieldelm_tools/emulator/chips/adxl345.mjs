@@ -34,6 +34,7 @@ export class Adxl345 extends Accelerometer {
     this.i2cMaxHz = 400e3;
     this.spiModes = [3];
     this.spiMaxHz = 5e6;
+    this.reset();
   }
 
   reset() {

@@ -40,6 +40,7 @@ export class Lis3dh extends Accelerometer {
     this.i2cMaxHz = 400e3;
     this.spiModes = [0, 3];
     this.spiMaxHz = 10e6;
+    this.reset();
   }
 
   reset() {

@@ -91,6 +91,7 @@ export class Sx1276 {
     this.resetLow = false;
     this.noise = 1;
     this.powered = false;
+    this.reset(0);
   }
 
   powerOn() {
@@ -124,6 +125,7 @@ export class Sx1276 {
     this.fifo = new Uint8Array(256);
     this.address = null;
     this.rxByte = 0;
+    this.headerValid = null;
     this.updatePins();
   }
 
