@@ -36,11 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_firmware(args: argparse.Namespace) -> int:
     """Build the firmware of the boards asked for; without --board, of all."""
-    from . import firmware  # not among what set-up imports
+    from . import boards, firmware  # not among what set-up imports
 
-    names = list(dict.fromkeys(args.board or firmware.boards()))
+    names = list(dict.fromkeys(args.board or boards.names()))
     for name in names:
-        firmware.board(name)  # a wrong name is said before anything is built
+        boards.load(name)  # a wrong name is said before anything is built
     return firmware.show([firmware.build(name, plain=args.plain) for name in names], as_json=args.json)
 
 

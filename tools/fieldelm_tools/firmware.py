@@ -22,26 +22,15 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from . import debian, firmware_image, sources, unix_port
+from . import boards, debian, firmware_image, sources, unix_port
 from .environment import build_directory, repository_root
-from .errors import FieldelmError, SetupError, UsageError
+from .errors import FieldelmError, SetupError
 
 PACKAGES = ["gcc", "make", "libc6-dev", "gcc-arm-none-eabi", "libnewlib-arm-none-eabi", "cmake", "ninja-build"]
 NATMODS = {"rp2040": "armv6m", "rp2350": "armv7emsp"}
 RELEASED = 1744675200  # 2025-04-15, the release of the pinned MicroPython: its banner and the image carry this date
 SUBMODULES = ("lib/pico-sdk/pico_sdk_init.cmake", "lib/tinyusb/src/tusb.h", "lib/mbedtls/library/aes.c")
 _STEP = re.compile(r"\[(\d+)/(\d+)\]")
-
-
-@dataclasses.dataclass(frozen=True)
-class Board:
-    """A board that firmware can be built for."""
-
-    name: str
-    folder: Path
-    """its MicroPython board definition"""
-    processor: str
-    """`rp2040` or `rp2350`"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,23 +45,6 @@ class Firmware:
     """whether it was built now"""
 
 
-def boards() -> list[str]:
-    """Names of the boards that firmware can be built for."""
-    found = repository_root().glob("boards/*/micropython/mpconfigboard.cmake")
-    return sorted(path.parent.parent.name for path in found)
-
-
-def board(name: str) -> Board:
-    """The board of this name. Raises UsageError."""
-    if name not in boards():
-        raise UsageError(f"no firmware for board {name}: boards are {', '.join(boards())}")
-    folder = repository_root() / "boards" / name / "micropython"
-    found = re.search(r'PICO_PLATFORM\s+"?(\w+)', (folder / "mpconfigboard.cmake").read_text(encoding="utf-8"))
-    if found is None or found[1] not in NATMODS:
-        raise UsageError(f"{folder}/mpconfigboard.cmake must set PICO_PLATFORM to one of {', '.join(NATMODS)}")
-    return Board(name, folder, found[1])
-
-
 def say(text: str) -> None:
     """Tell the person at the terminal what is being done."""
     print(f"firmware: {text}", file=sys.stderr, flush=True)
@@ -80,15 +52,14 @@ def say(text: str) -> None:
 
 def build(name: str, *, plain: bool = False) -> Firmware:
     """Build the firmware of a board, or nothing if nothing has changed."""
-    target = board(name)
+    target = boards.load(name)
     folder = build_directory() / "firmware" / (f"{name}-plain" if plain else name)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(build_directory() / "firmware" / "lock"):
         tools()
         tree = source_tree()
-        inputs = [] if plain else package_files(target)
         origin = origins(tree)
-        mark = build_id(target, inputs, origin)
+        mark = build_id(target, [] if plain else package_files(), origin)
         stem = folder / (f"micropython-{name}" if plain else f"fieldelm-{name}")
         if sources.checkout() is None and (done := finished(stem, folder, mark)):
             return done
@@ -171,21 +142,25 @@ def origins(tree: Path) -> dict[str, str]:
     return {**found, "compiler": compiler}
 
 
-def package_files(target: Board) -> list[Path]:
-    """What of this checkout goes into the firmware of a board."""
+def definition(target: boards.Description) -> Path | None:
+    """The board's own MicroPython board definition, where it has one; else MicroPython's is used."""
+    own = boards.boards_directory() / target["name"] / "micropython"
+    return own if own.is_dir() else None
+
+
+def package_files() -> list[Path]:
+    """What of this checkout goes into every firmware."""
     root = repository_root()
     found = [*root.glob("device/fieldelm/**/*.py"), root / "device" / "main.py"]
     found += [*root.glob("native_modules/core/*"), *root.glob("native_modules/fieldelm_native/*.[ch]")]
-    found += [root / "native_modules" / "fieldelm_native" / "micropython.cmake"]
-    found += [path for path in target.folder.parent.glob("*.*") if path.suffix in {".py", ".json"}]
-    return sorted(found)
+    return sorted([*found, root / "native_modules" / "fieldelm_native" / "micropython.cmake"])
 
 
-def build_id(target: Board, files: Sequence[Path], origin: dict[str, str]) -> str:
+def build_id(target: boards.Description, files: Sequence[Path], origin: dict[str, str]) -> str:
     """Digest of all inputs, 12 hexadecimal digits."""
-    digest = hashlib.sha256(json.dumps([target.name, origin], sort_keys=True).encode())
-    own = [Path(__file__), Path(firmware_image.__file__)]
-    for path in [*files, *sorted(target.folder.iterdir()), *own]:
+    digest = hashlib.sha256(json.dumps([target, boards.module(target), origin], sort_keys=True).encode())
+    own = definition(target)
+    for path in [*files, *(sorted(own.iterdir()) if own else []), Path(__file__), Path(firmware_image.__file__)]:
         name = path.relative_to(repository_root())
         digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()[:12]
@@ -202,7 +177,7 @@ def finished(stem: Path, folder: Path, mark: str) -> Firmware | None:
     return None
 
 
-def generate(target: Board, folder: Path, mark: str, *, plain: bool) -> Path:
+def generate(target: boards.Description, folder: Path, mark: str, *, plain: bool) -> Path:
     """Write the manifest of what is frozen in, and the module that says what this firmware is."""
     root = repository_root()
     (folder / "README.md").touch()  # by which the build recognises micropython-lib; nothing of it is frozen in
@@ -210,17 +185,14 @@ def generate(target: Board, folder: Path, mark: str, *, plain: bool) -> Path:
     if not plain:
         frozen = folder / "frozen"
         frozen.mkdir(exist_ok=True)
-        about = {"VERSION": version(), "BUILD": mark, "BOARD": target.name}
-        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in about.items())
-        description = target.folder.with_name("board.json")
-        if description.is_file():
-            text += f"DESCRIPTION = {json.loads(description.read_text(encoding='utf-8'))!r}\n"
-        write(frozen / "fieldelm_firmware.py", text)
+        about = {"VERSION": version(), "BUILD": mark, "BOARD": target["name"]}
+        write(
+            frozen / "fieldelm_firmware.py", "".join(f"{key} = {json.dumps(value)}\n" for key, value in about.items())
+        )
+        write(frozen / "board.py", boards.module(target))
         device = root / "device"
         lines += [f'package("fieldelm", base_path="{device}")', f'module("main.py", base_path="{device}")']
-        lines += [f'module("fieldelm_firmware.py", base_path="{frozen}")']
-        if (target.folder.parent / "board.py").is_file():
-            lines += [f'module("board.py", base_path="{target.folder.parent}")']
+        lines += [f'module("{name}.py", base_path="{frozen}")' for name in ("board", "fieldelm_firmware")]
     manifest = folder / "manifest.py"
     write(manifest, "\n".join(lines) + "\n")
     return manifest
@@ -239,14 +211,14 @@ def version() -> str:
     return found[1] if found else "0"
 
 
-def compile_image(target: Board, tree: Path, folder: Path, manifest: Path, *, plain: bool) -> None:
+def compile_image(target: boards.Description, tree: Path, folder: Path, manifest: Path, *, plain: bool) -> None:
     """Run CMake, where it has not run with the same settings, and Ninja."""
-    objects = folder / "objects"
+    objects, own = folder / "objects", definition(target)
     settings: dict[str, Path | str | int] = {
         "PICO_NO_PICOTOOL": 1,
         "PICO_BUILD_DOCS": 0,
-        "MICROPY_BOARD": target.name.upper(),
-        "MICROPY_BOARD_DIR": target.folder,
+        "MICROPY_BOARD": target["name"].upper() if own else target["micropython_board"],
+        "MICROPY_BOARD_DIR": own or tree / "ports" / "rp2" / "boards" / target["micropython_board"],
         "MICROPY_FROZEN_MANIFEST": manifest,
         "MICROPY_LIB_DIR": folder,
     }
@@ -284,7 +256,7 @@ def compile_image(target: Board, tree: Path, folder: Path, manifest: Path, *, pl
                 percent = 100 * int(step[1]) // int(step[2]) if step and int(step[2]) > 100 else 0
                 if percent >= shown + 20:
                     shown = percent - percent % 20
-                    say(f"{target.name}: {shown} %")
+                    say(f"{target['name']}: {shown} %")
     if ninja.returncode:
         raise failure(folder, "building")
 
@@ -349,26 +321,26 @@ def failure(folder: Path, what: str) -> FieldelmError:
 
 
 def package(
-    target: Board, stem: Path, folder: Path, mark: str, origin: dict[str, str], tree: Path, *, plain: bool
+    target: boards.Description, stem: Path, folder: Path, mark: str, origin: dict[str, str], tree: Path, *, plain: bool
 ) -> Firmware:
     """Make the UF2 and its report."""
     elf = folder / "objects" / "firmware.elf"
     image = elf.with_suffix(".bin").read_bytes()
     memory = firmware_image.memory(elf, image)
-    data = firmware_image.uf2(image, firmware_image.FAMILIES[target.processor])
+    data = firmware_image.uf2(image, firmware_image.FAMILIES[target["chip"]])
     header = (tree / "py" / "persistentcode.h").read_text(encoding="utf-8")
     numbers = [found[1] for key in ("", "SUB_") if (found := re.search(rf"#define MPY_{key}VERSION (\d+)", header))]
     report: dict[str, object] = {
         "schema": 1,
-        "board": target.name,
-        "processor": target.processor,
+        "board": target["name"],
+        "chip": target["chip"],
         "file": f"{stem.name}.uf2",
         "version": None if plain else version(),
         "build": mark,
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
         "mpy": ".".join(numbers),
-        "natmod": NATMODS[target.processor],
+        "natmod": NATMODS[target["chip"]],
         "memory": dataclasses.asdict(memory),
         "sources": origin,
     }
