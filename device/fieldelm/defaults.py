@@ -88,7 +88,9 @@ RELEARN_GATE = 1.25  # a row whose log score is so far above the mean of the rel
 
 # commissioning
 ROUGHEST = 0.9  # RMS residual of the calibration rows above which nothing was learned (pure noise in one bin: 0.64)
-DISAGREE = 1.2  # standard deviation of the log score above which the rows disagree
+DISAGREE = (
+    1.0  # standard deviation of the log score, above that of n Gaussian residuals, from which on the rows disagree
+)
 
 # sensor check
 SENSOR_ROWS = const(3)  # rows in a row that make a fault, and as many good ones that end it

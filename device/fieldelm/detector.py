@@ -6,9 +6,9 @@ A row deviates from the verdict "uncertain" on. Each adds its excess over that l
 threshold decide in eight rows, and scores that stay just below it in a few dozen: a cumulative sum as in E. S. Page,
 "Continuous inspection schemes", Biometrika 41, 1954, of d + d^2 / 2, where d is the excess in the logarithm of the score.
 
-A decision is one of ``change.Change.classify``'s words. It needs ``EVIDENCE``, and ``DECIDE_ROWS`` deviating rows that make up
-``DECIDE_OF_8`` of the newest eight. A change that had been coming (the scores before it were near the threshold) or is still growing is
-wear, not a new environment, whatever it looks like; so is one that comes and goes.
+A decision is one of ``change.Change.classify``'s words. It needs ``EVIDENCE``, and ``DECIDE_ROWS`` deviating rows that make
+up ``DECIDE_OF_8`` of the newest eight. A change that had been coming (the scores before it were near the threshold) or
+is still growing is wear, not a new environment, whatever it looks like; so is one that comes and goes.
 """
 
 from fieldelm import defaults

@@ -19,14 +19,15 @@ from fieldelm.elm import floats
 class Place:
     """Trains and calibrates ``model``, ``threshold`` and ``modes``; ``level`` as in ``features.Features``.
 
-    ``fresh`` is False while relearning on the spot.
+    ``spectral`` is False for plain sensor values. ``fresh`` is False while relearning on the spot.
     """
 
-    def __init__(self, model, threshold, modes, level):
+    def __init__(self, model, threshold, modes, level, spectral):
         self._model = model
         self._threshold = threshold
         self._modes = modes
         self._level = level
+        self._roughest = defaults.ROUGHEST if spectral else defaults.STANDARD_LIMIT
         self._squares = floats(model.n)  # of the residuals of the calibration rows
         self._prior = floats(model.n)  # variances before the change
         self._rehearsal = floats(model.n)
@@ -101,7 +102,8 @@ class Place:
     def finish(self):
         """Set the threshold; False if the place could not be learned."""
         threshold = self._threshold
-        if not (self._roughness < defaults.ROUGHEST and threshold.sigma < defaults.DISAGREE):
+        # the logarithm of a mean of n squares varies by about sqrt(2 / n) of itself
+        if not (self._roughness < self._roughest and threshold.sigma < defaults.DISAGREE + sqrt(2 / self._model.n)):
             return False
         threshold.finish(self._sigma)
         return True

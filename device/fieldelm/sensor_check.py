@@ -10,8 +10,8 @@
 | ``gain`` | all loud bands have moved by the same: found by the detector, see ``change.py`` | waveform, spectrum |
 | ``noisy`` | the bands have risen to one level: found by the detector, too | waveform, spectrum |
 
-``rate`` is not found yet: it looks like a change of speed. A fault is reported after ``SENSOR_ROWS`` bad rows one after the other and
-ends after as many good ones. Memory: one row of inputs.
+``rate`` is not found yet: it looks like a change of speed. A fault is reported after ``SENSOR_ROWS`` bad rows one after
+the other and ends after as many good ones. Memory: one row of inputs.
 """
 
 from math import sqrt

@@ -51,11 +51,15 @@ class Watcher:
         learn = config["learn"]
         self.features = features = Features(sense, sensor.rate_hz, sensor.axes, sensor.g_per_count)
         n = features.n
-        self.model = OsElm(n, learn["hidden"], learn["seed"])
+        if features.kind == "features":
+            features.settle_rows = max(features.settle_rows, learn["train_rows"] // 4)
+        # with as many hidden units as inputs it could copy anything, and nothing would be strange to it
+        self.model = OsElm(n, min(learn["hidden"], max(2 * n // 3, 1)), learn["seed"])
         self._threshold = Threshold()
         self.modes = Modes(n)
-        self._place = Place(self.model, self._threshold, self.modes, features.level)
-        self._detector = Detector(n, self._threshold, self.modes, features.level, features.kind != "features")
+        spectral = features.kind != "features"
+        self._place = Place(self.model, self._threshold, self.modes, features.level, spectral)
+        self._detector = Detector(n, self._threshold, self.modes, features.level, spectral)
         self._sensor_check = SensorCheck(features, sensor.full_scale, sensor.g_per_count)
         self._snapshot = Snapshot(self.model, (features, self.model, self._threshold, self.modes))
         self.policy = learn["policy"]

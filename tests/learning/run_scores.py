@@ -1,4 +1,4 @@
-"""Run by MicroPython: ``run_scores.py JOB``. Commissions a watcher on one row file, then scores the rows of others without learning.
+"""Run by MicroPython: ``run_scores.py JOB``. Commissions a watcher on one row file and scores others without learning.
 
 JOB: {"sense", "learn", "train": path, "test": [path, …]}. Prints the threshold, then the score of each row, one a line.
 """

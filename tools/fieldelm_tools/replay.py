@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.seed <= 0xFFFFFFFF:
         raise UsageError(f"--seed {args.seed}: give a whole number from 0 to 4294967295")
     if args.plot is not None and args.plot.suffix.lower() != ".svg":
-        raise UsageError(f"--plot {args.plot}: plots are drawn as SVG: name the file …svg")
+        raise UsageError(f"--plot {args.plot}: plots are drawn as SVG: name a FILE.svg")
     trains = [recordings.load(name, args.kind) for name in args.train]
     streams = [recordings.load(name, args.kind) for name in args.stream]
     _check(trains, streams, args.rate)
