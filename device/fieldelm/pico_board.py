@@ -39,7 +39,17 @@ DESCRIPTION_FILE = "board.json"
 
 def open(config, description):
     """The board as docs/reference/interfaces.md describes it. Raises ConfigError; a silent radio or sensor does not stop it."""
-    return Board(config, mended(description))
+    try:
+        return Board(config, mended(description))
+    except ConfigError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:  # a key is missing, or MicroPython refuses a pin
+        raise ConfigError("the board's description (%s): %r; mend or delete it" % (DESCRIPTION_FILE, error))
+
+
+def safe_mode_asked(description):
+    """Whether somebody holds the safe-mode pin at GND; to be asked before anything that may fail."""
+    return not Pin(description["safe_mode"]["pin"], Pin.IN, Pin.PULL_UP)()
 
 
 def mended(description):

@@ -79,6 +79,8 @@ def radio(config, description, buses, board):
         modem = SX127x(spi, cs, _input(d.get("dio0")), reset=reset)
         modem.tx_ant = d.get("tx_ant", "PA_BOOST")
         return modem
+    if chip not in ("sx1261", "sx1262"):
+        raise ConfigError("radio chip %s is not known" % chip)
     from fieldelm.drivers import sx126x
 
     return (sx126x.SX1261 if chip == "sx1261" else sx126x.SX1262)(

@@ -59,6 +59,7 @@ class Pin:
     def __init__(self, value=0):
         self.level = value
         self.stuck = None
+        self.held = False  # at its level, by something stronger than a pull-up
         self.watchers = []
         self.handler = None
         self.trigger = 0

@@ -26,9 +26,12 @@ class Machine:
         class Pin(Wire):
             IN = 0
             OUT = 1
+            PULL_UP = 1
 
-            def __new__(cls, number, mode=None, value=None):
+            def __new__(cls, number, mode=None, pull=None, value=None):
                 wire = machine.wire(number)
+                if pull is not None and not wire.held:
+                    wire(1)
                 if value is not None:
                     wire(value)
                 return wire

@@ -160,6 +160,20 @@ def test_description_in_the_file_system_mends_a_pin():
     with open("board.json", "w") as file:
         file.write("{")
     fails(rig.open, "board.json", "not valid JSON")
+    del mended["radios"]["sx1276"]["cs"]
+    with open("board.json", "w") as file:
+        json.dump(mended, file)
+    fails(rig.open, "board.json", "cs", "mend or delete")
+
+
+def test_safe_mode_pin():
+    rig = Rig()
+    from fieldelm import pico_board
+
+    assert not pico_board.safe_mode_asked(PICO)
+    rig.machine.wire(22)(0)
+    rig.machine.wire(22).held = True
+    assert pico_board.safe_mode_asked(PICO)
 
 
 def test_clock_never_wraps():
