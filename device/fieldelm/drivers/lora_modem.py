@@ -15,10 +15,10 @@ from micropython import const
 
 from fieldelm import airtime
 
-# answers of a chip's _flags()
-TX_DONE = const(1)
-RX_DONE = const(2)
-BAD_CRC = const(4)  # with RX_DONE
+# places in a chip's _MARKS: its own flags of these meanings
+_TX_DONE = const(0)
+_RX_DONE = const(1)
+_BAD_CRC = const(2)  # with _RX_DONE
 
 # answers of a chip's _begun()
 NOTHING = const(0)
@@ -242,7 +242,7 @@ class LoraModem:
             self._after_tx()
             return end
         if time.ticks_diff(time.ticks_ms(), self._started_ms) > self._limit_ms:
-            self._check_irq(TX_DONE)
+            self._check_irq(_TX_DONE)
             self._fail(
                 "transmission did not end within %d ms (%s)" % (self._limit_ms, self._state()),
                 "the supply (it must not sag while sending) and the antenna",
@@ -251,13 +251,16 @@ class LoraModem:
 
     def _check_irq(self, done):
         # a wire that never tells would make a modem deaf and dumb without a word
-        if self._irq is not None and self._flags() & done and not self._irq():
+        if self._irq is not None and self._marked(done, self._raw_flags()) and not self._irq():
             self._fail("%s stays low although the chip is done" % self.IRQ_NAME, "that wire")
 
     def _tx_done(self):
         if self._irq is not None and not self._irq():
             return False
-        return bool(self._flags() & TX_DONE)
+        return self._marked(_TX_DONE, self._raw_flags())
+
+    def _marked(self, mark, raw):
+        return bool(raw & self._MARKS[mark])
 
     def _end(self):
         return self._end_ms if self._irq_seen else time.ticks_ms()
@@ -293,9 +296,9 @@ class LoraModem:
         if not self._rx:
             return False
         if self._irq is None or self._irq():
-            flags = self._flags()
-            if flags & RX_DONE:
-                packet = self._received(flags, rx_packet)
+            raw = self._raw_flags()
+            if self._marked(_RX_DONE, raw):
+                packet = self._received(raw, rx_packet)
                 if packet is not None:
                     if not self._continuous:
                         self.standby()
@@ -305,13 +308,13 @@ class LoraModem:
             return False
         return True
 
-    def _received(self, flags, packet):
+    def _received(self, raw, packet):
         ticks_ms = self._end()
         self._irq_seen = False
         length = self._packet_length()
         if packet is None or len(packet) != length:
             packet = RxPacket(length)
-        good = self._read_packet(packet) and not flags & BAD_CRC
+        good = self._read_packet(packet) and not self._marked(_BAD_CRC, raw)
         if not good:
             self.crc_errors += 1
             if not self.rx_crc_error:
@@ -325,7 +328,7 @@ class LoraModem:
         late = time.ticks_diff(time.ticks_ms(), self._started_ms) - self._limit_ms
         if late < 0:
             return False
-        self._check_irq(RX_DONE)
+        self._check_irq(_RX_DONE)
         begun = self._begun()
         if begun == NOTHING:
             return True

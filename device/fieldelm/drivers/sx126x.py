@@ -96,6 +96,7 @@ class SX126x(SX126xBus):
 
     NAME = "SX1262"
     IRQ_NAME = "DIO1"
+    _MARKS = (_TX_DONE, _RX_DONE, _CRC_ERROR)
     _PA = _PA_1262
     _PA_DEVICE = 0
     _LOWEST_DBM = -9
@@ -268,17 +269,6 @@ class SX126x(SX126xBus):
         self._clear()
         self._antenna(1, 0)
         self._send(_SET_RX, 0xFF, 0xFF, 0xFF)
-
-    def _flags(self):
-        raw = self._raw_flags()
-        flags = 0
-        if raw & _TX_DONE:
-            flags |= lora_modem.TX_DONE
-        if raw & _RX_DONE:
-            flags |= lora_modem.RX_DONE
-            if raw & _CRC_ERROR:
-                flags |= lora_modem.BAD_CRC
-        return flags
 
     def _begun(self):
         # flags stay until they are cleared: a preamble that ended in a bad header counts no more

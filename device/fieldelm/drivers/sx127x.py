@@ -99,6 +99,7 @@ class SX127x(LoraModem):
 
     NAME = "SX1276"
     IRQ_NAME = "DIO0"
+    _MARKS = (_TX_DONE, _RX_DONE, _CRC_ERROR)
 
     def __init__(self, spi, cs, dio0=None, dio1=None, reset=None, lora_cfg=None):
         self._spi = spi
@@ -285,16 +286,8 @@ class SX127x(LoraModem):
         self._write(_IRQ_FLAGS, 0xFF)
         self._mode(_RX_CONTINUOUS)
 
-    def _flags(self):
-        raw = self._read(_IRQ_FLAGS)
-        flags = 0
-        if raw & _TX_DONE:
-            flags |= lora_modem.TX_DONE
-        if raw & _RX_DONE:
-            flags |= lora_modem.RX_DONE
-            if raw & _CRC_ERROR:
-                flags |= lora_modem.BAD_CRC
-        return flags
+    def _raw_flags(self):
+        return self._read(_IRQ_FLAGS)
 
     def _begun(self):
         if self._read(_IRQ_FLAGS) & _VALID_HEADER:
