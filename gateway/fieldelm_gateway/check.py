@@ -66,8 +66,10 @@ def _radio(radio: Radio) -> Result:
             host, _, port = radio.address.rpartition(":")
             socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
             return _good(what, f"an air server listens on {radio.address}")
-        serial.Serial(radio.port, radio.baud).close()
+        serial.Serial(radio.port, radio.baud, exclusive=True).close()
     except (OSError, ValueError, serial.SerialException) as error:
+        if "exclusively lock" in str(error):
+            return _good(what, f"{radio.port} is in use, probably by the running gateway")
         place = radio.address if radio.kind == "air" else radio.port
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         return _bad(what, f"{place}: {reason}: is it there, and is [[radio]] right?")

@@ -61,6 +61,11 @@ def _broker(value: str) -> str | None:
     return 'without user and password: use "username" and "password_file"' if parts.username or parts.password else None
 
 
+def _host_and_port(value: str) -> str | None:
+    host, _, port = value.rpartition(":")
+    return None if host and port.isdecimal() and 0 < int(port) < 65536 else 'like "127.0.0.1:7500"'
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who this gateway is."""
@@ -119,7 +124,7 @@ class Radio:
     name: str = setting("radio", "Names it in `health`; each has its own.", _name)
     port: str = setting("/dev/ttyACM0", "Of a modem. /dev/serial/by-id/… stays the same when it is plugged in again.")
     baud: int = setting(115_200, "Speed of a UART; USB ignores it.", between(9600, 4_000_000))
-    address: str = setting("127.0.0.1:7500", "Of the simulated air.", shown=False)
+    address: str = setting("127.0.0.1:7500", "Of the simulated air.", _host_and_port, shown=False)
     x: float = setting(0.0, "Place in the simulated air, m.", shown=False)
     y: float = setting(0.0, "Place in the simulated air, m.", shown=False)
     freq_khz: int = setting(868_100, "Carrier, kHz.", between(137_000, 1_020_000))

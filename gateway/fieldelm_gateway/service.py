@@ -77,10 +77,7 @@ class Gateway:
             self.core.run()
         except GatewayError as error:
             self.failure = error
-        except Exception as error:  # a fault in the program: end, and let the system start it again
-            log.exception("the gateway has a fault and ends")
-            self.failure = error
-        self.ended.set()
+            self.ended.set()
 
     def stop(self) -> None:
         """Stop listening, commit what was heard, publish what can be published, say `offline`, and close."""
@@ -101,16 +98,26 @@ def run(config: GatewayConfig) -> None:
     gateway = Gateway(config)
     asked: list[int] = []
 
+    def on_fault(arguments: threading.ExceptHookArgs) -> None:
+        # a thread has died of a fault in the program: end, so that whoever supervises starts it again
+        name = arguments.thread.name if arguments.thread else "a thread"
+        log.error("%s has a fault", name, exc_info=arguments.exc_value)
+        gateway.failure = GatewayError(
+            f"{name} has a fault in the program ({arguments.exc_value!r}); the log shows where"
+        )
+        gateway.ended.set()
+
     def on_signal(number: int, _frame: FrameType | None) -> None:
         asked.append(number)
 
+    threading.excepthook = on_fault
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     gateway.start()
     log.info("gateway %s is up; database %s", config.gateway.name, config.database_path())
     while not asked and not gateway.ended.wait(_LOOK_S):
         pass
-    log.info("stopping (%s)", signal.Signals(asked[0]).name if asked else "the core has ended")
+    log.info("stopping (%s)", signal.Signals(asked[0]).name if asked else "it cannot go on")
     gateway.stop()
     log.info("stopped")
     if gateway.failure:

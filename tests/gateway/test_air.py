@@ -1,7 +1,9 @@
 """The simulated air as a radio: receive window, simulated time, and an air that comes and goes."""
 
 import json
+import signal
 import socket
+import threading
 
 import pytest
 from gateway_bench import ScriptedNode
@@ -9,7 +11,8 @@ from gateway_brokers import wait_for
 
 from fieldelm import frame
 from fieldelm_gateway.config import GatewayConfig, read
-from fieldelm_gateway.service import Gateway
+from fieldelm_gateway.errors import GatewayError
+from fieldelm_gateway.service import Gateway, run
 from fieldelm_tools.air import AirOptions, AirServer
 from fieldelm_tools.provision import provision
 
@@ -158,3 +161,20 @@ def test_what_is_not_the_air_s_protocol_is_no_crash(tmp_path):
     finally:
         gateway.stop()
         listener.close()
+
+
+def test_a_fault_in_a_thread_ends_the_gateway_so_that_it_is_started_again(tmp_path, monkeypatch, caplog):
+    def fault(radio):
+        raise ZeroDivisionError("a test")
+
+    monkeypatch.setattr("fieldelm_gateway.ingress_air.AirRadio._listen", fault)
+    before = threading.excepthook, signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    config = read(f'[database]\npath = "{tmp_path / "g.db"}"\n[[radio]]\nkind = "air"\n', "test")
+    try:
+        with pytest.raises(GatewayError, match=r"air radio has a fault in the program \(ZeroDivisionError"):
+            run(config)
+    finally:
+        threading.excepthook = before[0]
+        signal.signal(signal.SIGTERM, before[1])
+        signal.signal(signal.SIGINT, before[2])
+    assert "Traceback" in caplog.text

@@ -49,6 +49,7 @@ def test_an_empty_file_is_the_default():
         ("[[radio]]\nbw = '100'", ["bw is '100'", "'125'"]),
         ("[[radio]]\nduty_cycle = 'never'", ["duty_cycle", "unlimited"]),
         ("[[radio]]\nduty_cycle = 2", ["duty_cycle is 2", "unlimited"]),
+        ("[[radio]]\naddress = 'here'", ["address is 'here'", "127.0.0.1:7500"]),
         ("[radio]\nsf = 9", ["[[radio]]", "two brackets"]),
         ("radio = []", ["[[radio]]"]),
         ("[[radio]]\n[[radio]]", ["same name"]),

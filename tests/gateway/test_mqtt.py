@@ -288,3 +288,7 @@ def test_check_says_what_works_and_changes_nothing(world):
     assert "chmod 600" in checks["database"]["text"]
     world.database.chmod(0o600)
     assert check()[0] == 0
+    world.start_gateway()
+    code, checks = check()
+    assert code == 0
+    assert "in use, probably by the running gateway" in checks["radio radio"]["text"]
