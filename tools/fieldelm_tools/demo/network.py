@@ -14,7 +14,7 @@ from .plans import NodePlan
 from .recorder import BrokerAddress
 
 GATEWAY = "demo"
-PASSWORD_FILE = "broker-password"  # gone when the run has ended
+LOGIN_FILE = "broker-login"  # gone when the run has ended
 BASE = f"fieldelm/v1/{GATEWAY}"
 
 
@@ -38,8 +38,8 @@ def write_gateway(folder: Path, parts: Path, broker: BrokerAddress, air: str) ->
     if broker.username:
         lines.append(f"username = {json.dumps(broker.username)}")
     if broker.password:
-        _private(parts / PASSWORD_FILE, broker.password + "\n")
-        lines.append(f"password_file = {json.dumps(str(parts / PASSWORD_FILE))}")
+        _private(parts / LOGIN_FILE, broker.password + "\n")
+        lines.append(f"password_file = {json.dumps(str(parts / LOGIN_FILE))}")
     lines += ["[[radio]]", 'kind = "air"', f"address = {json.dumps(air)}"]
     path = folder / "gateway.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

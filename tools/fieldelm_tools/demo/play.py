@@ -54,7 +54,7 @@ def play_demo(args: argparse.Namespace, out: Path) -> dict[str, Any]:
         stage = Stage(plan.story, out, network.BASE, view, group, broker, air, send_command=send_command)
         stack.callback(stage.close)
         keys = network.register(out / "gateway.db", plan.nodes, stage.epoch)
-        stack.callback((parts / network.PASSWORD_FILE).unlink, missing_ok=True)
+        stack.callback((parts / network.LOGIN_FILE).unlink, missing_ok=True)
         config = network.write_gateway(out, parts, broker, air.address)
         group.start("gateway", [sys.executable, "-m", "fieldelm_tools.cli", "gateway", "run", "--config", str(config)])
         stage.wait_for_gateway()
