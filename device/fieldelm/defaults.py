@@ -6,10 +6,8 @@ lower case in the ``learn`` section of the configuration is *not* read: what a u
 what a developer may choose is here.
 """
 
-from micropython import const
-
 # features
-SETTLE_ROWS = const(4)  # first rows: they set floor, scale and centre, and are not trained on
+SETTLE_ROWS = 4  # first rows: they set floor, scale and centre, and are not trained on
 FLOOR_FRACTION = 0.02  # floor of the logarithm, as a fraction of the median band level (amplitude) of those rows
 VELOCITY_LOW_HZ = 10.0  # RMS velocity, ISO 20816-1: 10 to 1,000 Hz
 VELOCITY_HIGH_HZ = 1000.0
@@ -37,19 +35,19 @@ MEAN_UP = 0.5
 
 # learning while watching
 DEAD_ZONE = 0.4  # learn only rows this far above the mean log score (a factor of 1.5) and below the threshold
-UPDATE_EVERY_ROWS = const(8)  # long-term budget: one update in so many rows, ...
-UPDATE_BURST = const(16)  # ... of which so many can be saved up
+UPDATE_EVERY_ROWS = 8  # long-term budget: one update in so many rows, ...
+UPDATE_BURST = 16  # ... of which so many can be saved up
 
 # persistence: deviating rows, verdict uncertain or anomaly, are counted in the newest eight
-SUSPECT_OF_8 = const(4)  # deviating rows that make the node suspicious
+SUSPECT_OF_8 = 4  # deviating rows that make the node suspicious
 SUSPECT_EVIDENCE = 3.5
-DECIDE_OF_8 = const(6)  # deviating rows that it takes to decide
-DECIDE_ROWS = const(8)  # rows that a decision needs
+DECIDE_OF_8 = 6  # deviating rows that it takes to decide
+DECIDE_ROWS = 8  # rows that a decision needs
 EVIDENCE = 24.0  # sum over the rows of d + d^2 / 2, d the log score's excess over the limit of "uncertain" ...
 EVIDENCE_LOSS = 0.25  # ... from which a row below takes at most this
-UNDECIDED_ROWS = const(32)  # a suspicion that lasts so long without a decision is an intermittent fault
-CLEAR_OF_8 = const(1)  # at most so many deviating rows end a suspicion, and let the node learn
-CLEAR_ROWS = const(16)  # such rows one after the other end an alarm
+UNDECIDED_ROWS = 32  # a suspicion that lasts so long without a decision is an intermittent fault
+CLEAR_OF_8 = 1  # at most so many deviating rows end a suspicion, and let the node learn
+CLEAR_ROWS = 16  # such rows one after the other end an alarm
 
 # environment or machine? Shifts are in the natural logarithm of amplitude against the nearest learned condition
 SHIFT = 0.46  # 4 dB: a band has risen or fallen
@@ -57,7 +55,7 @@ QUIET_RISEN = 0.25  # a new source covers the floor: this part of the quieter ha
 STRONG_RISE = (
     1.38  # ... it is stronger than what was there: the top four bands rose 12 dB more than the louder half did, ...
 )
-BROAD_PART = const(8)  # ... it is broad: over one part in eight of the range neighbouring bands ...
+BROAD_PART = 8  # ... it is broad: over one part in eight of the range neighbouring bands ...
 BROAD_RISE = 0.58  # ... rose by 5 dB more than the middle band, ...
 FALLEN_LIMIT = 0.25  # ... and it takes nothing away: at most this part of all bands has fallen
 DROWNED = 0.92  # or it drowns the machine: the middle band rose by 8 dB, the top four by STRONG_RISE, ...
@@ -72,18 +70,18 @@ GROWING = 0.7  # rise of the mean log score from the first to the second half of
 ABRUPT = 0.5  # mean excess of the 16 rows before, in margins, above which the change had been coming
 
 # modes
-MODES = const(8)
+MODES = 8
 MODE_DISTANCE = 0.35  # RMS distance over the bands that makes a new mode, at least, ...
 MODE_NOISE = 2.0  # ... and in units of the row noise
 STALE_PREFERENCE = 1.6  # after a change of environment a mode not met since explains rows so much further away, ...
 STALE_SURPLUS = 0.25  # ... if the bands in which the new source is seen are at most 2 dB louder than expected
-MODE_ROWS = const(64)  # rows after which a mode's centre follows at a constant rate
+MODE_ROWS = 64  # rows after which a mode's centre follows at a constant rate
 
 # relearning on the spot
-RELEARN_TRAIN_ROWS = const(18)
-RELEARN_CALIBRATION_ROWS = const(10)
-REHEARSE = const(2)  # rows of other modes, as expected here, that are learned with each row
-RELEARN_PRIOR_ROWS = const(4)  # the variances before the change count as so many rows
+RELEARN_TRAIN_ROWS = 18
+RELEARN_CALIBRATION_ROWS = 10
+REHEARSE = 2  # rows of other modes, as expected here, that are learned with each row
+RELEARN_PRIOR_ROWS = 4  # the variances before the change count as so many rows
 RELEARN_GATE = 1.25  # a row whose log score is so far above the mean of the relearned ones is not learned
 
 # commissioning
@@ -93,8 +91,8 @@ DISAGREE = (
 )
 
 # sensor check
-SENSOR_ROWS = const(3)  # rows in a row that make a fault, and as many good ones that end it
-STUCK_VALUES_ROWS = const(64)  # the same for sensor values that repeat: a thermometer may stand still for long
+SENSOR_ROWS = 3  # rows in a row that make a fault, and as many good ones that end it
+STUCK_VALUES_ROWS = 64  # the same for sensor values that repeat: a thermometer may stand still for long
 SATURATED = 0.9  # |mean| or RMS of the counts as a fraction of full scale
 GAIN_SPREAD = 2.0  # a gain changed: the loud bands moved by the same, within this many standard errors
 FLAT = 0.15  # electronic noise: half the range from the 10 % to the 90 % quantile of the band levels
