@@ -1,14 +1,34 @@
 """The C kernels on the processors that they are for."""
 
+from pathlib import Path
+
 import kernel_vectors
 import pytest
 
 from fieldelm_tools import build
 
+SCRIPTS = Path(__file__).resolve().parents[1] / "native_modules"
+
+
+def run_script(target, name, module):
+    """Run a script of tests/native_modules on the target; return its lines."""
+    target.run("import gc; gc.collect()")
+    code = (SCRIPTS / name).read_text(encoding="utf-8")
+    return target.run(f"import sys\nsys.argv[:] = [{name!r}, {module!r}]\n{code}").splitlines()
+
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("architecture", ["armv6m", "armv7emsp"])
-def test_native_modules_compute_what_float64_does(architecture, tool_chain, qemu):
+def test_native_and_user_modules_compute_what_float64_does(architecture, tool_chain, qemu):
+    """On the Cortex-M4F floats cross calls of the firmware as on the Pico 2, and otherwise within the native module."""
     target = qemu(architecture)
-    target.add_file("fieldelm_native.mpy", build.natmod(architecture).read_bytes())
-    assert kernel_vectors.check(target.run, "fieldelm_native") > 0
+    target.add_file("natmod.mpy", build.natmod(architecture).read_bytes())
+    refusals = {}
+    for module in ("natmod", "fieldelm_native"):
+        assert kernel_vectors.check(target.run, module) > 0
+        assert run_script(target, "mp_memory.py", module) == ["0 0"]
+        refusals[module] = sorted(run_script(target, "mp_refusals.py", module))
+    assert len(refusals["natmod"]) > 250
+    assert refusals["natmod"] == refusals["fieldelm_native"]
+    assert sum("ValueError: " in line for line in refusals["natmod"]) > 200
