@@ -125,7 +125,7 @@ def _events_table(events: Sequence[dict[str, Any]], epoch: str) -> str:
                 duration(seconds_since(epoch, str(event["event_time"]))),
                 f'<span class="tag {escape(severity)}">{escape(str(event.get("type")))}</span>',
                 escape(severity),
-                f"{ratio:.2f}" if isinstance(ratio, (int, float)) else "",
+                f"{ratio:.2f}" if ratio else "",
                 escape(bands),
                 escape(f"{event.get('rssi')} dBm, {event.get('snr')} dB"),
                 f"<code>{escape(str(event.get('id')))}</code>",

@@ -34,7 +34,7 @@ _SAMPLES, _RATE_HZ, _AXES, _COUNT_BYTES = 1024, 1600, 3, 2
 _MOVED_ROW, _DAMAGED_ROW, _END_ROW = 140, 240, 300
 _MODEL = (
     "The machine is a model (boards/sim/machine.py), not a recording: this shows that the parts work together."
-    " `fieldelm demo --data DIR` plays real vibration."
+    " fieldelm demo --data DIR plays real vibration."
 )
 _HURT = 1  # which of them breaks; the first if there is no second
 

@@ -9,7 +9,7 @@ from .. import environment
 from ..report import events_of, frame_of, seconds_since
 from ..report_chart import duration
 from .engine import Stage
-from .story import judge
+from .story import Actor, judge
 
 SCHEMA = 1
 
@@ -22,6 +22,13 @@ class Timing:
     setup_s: float
     wall_s: float
     simulated_s: float
+
+
+def _phases(actor: Actor, end_s: float) -> list[dict[str, Any]]:
+    """The phases; the last one goes on to the end, which an answer may have delayed."""
+    phases = [dataclasses.asdict(phase) for phase in actor.phases]
+    phases[-1]["end_s"] = max(phases[-1]["end_s"], end_s)
+    return phases
 
 
 def result(
@@ -74,7 +81,7 @@ def result(
                 "name": actor.name,
                 "asset": actor.asset,
                 "story": actor.description,
-                "phases": [dataclasses.asdict(phase) for phase in actor.phases],
+                "phases": _phases(actor, timing.simulated_s),
                 "damaged_s": actor.damaged_s,
                 "windows": windows[actor.eui],
                 "events": [
