@@ -50,7 +50,7 @@ def qemu_firmware(tool_chain):
 @pytest.fixture
 def qemu(qemu_firmware):
     """Start MicroPython on an emulated processor of an architecture; return its raw REPL."""
-    if debian.program("qemu-system-arm") is None:
+    if debian.program("qemu-system-arm") is None and not debian.install(["qemu-system-arm"]):
         pytest.skip(f"no qemu-system-arm: {debian.install_line(['qemu-system-arm'])}")
     running = []
 
