@@ -1,21 +1,16 @@
-"""Brokers, modems, nodes and gateways for the tests here; and ``mp_*.py`` is run by MicroPython."""
+"""Brokers, modems, nodes and gateways for the tests here."""
 
-import importlib.util
 import sys
 from pathlib import Path
+
+import pytest
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # gateway_*.py: shared by the tests here
 
-_SPEC = importlib.util.spec_from_file_location("micropython_tests", HERE.parent / "node" / "conftest.py")
-assert _SPEC is not None
-assert _SPEC.loader is not None
-_MODULE = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_MODULE)
-pytest_collect_file = _MODULE.pytest_collect_file
-
-import pytest  # noqa: E402
 from gateway_bench import Bench  # noqa: E402
+from gateway_brokers import Mosquitto  # noqa: E402
+from gateway_world import World  # noqa: E402
 
 
 @pytest.fixture
@@ -37,10 +32,6 @@ def make_bench(tmp_path):
 def bench(make_bench):
     """A core on the bench."""
     return make_bench()
-
-
-from gateway_brokers import Mosquitto  # noqa: E402
-from gateway_world import World  # noqa: E402
 
 
 @pytest.fixture
