@@ -10,7 +10,10 @@ const SIE_STATUS = 0x50;
 const SIE_SUSPENDED = 1 << 4;
 const SIO_FIFO_ST = 0x50;
 const SIO_FIFO_RD = 0x58;
+const SIO_FIFO_VALID = 1;
 const SIO_FIFO_READY = 2;
+const PSM_FRCE_OFF = 0x04;
+const PSM_PROC1 = 1 << 16;
 const SSI_SER = 0x10;
 const SSI_RXFLR = 0x24;
 const SSI_SR = 0x28;
@@ -59,13 +62,23 @@ function mendSysTick(mcu) {
   Object.defineProperty(mcu.ppb.systickAlarm.clockAlarm, 'background', { get: () => !mcu.ppb.systickIntEnable });
 }
 
-/** The second core is not emulated: its mailbox is empty and never full. */
-function mendMailbox(mcu) {
+/**
+ * The second core is not emulated. All it does is what its boot ROM does after a reset: it puts a zero into the mailbox
+ * of the first core (RP2040 datasheet 2.8.2).
+ */
+function mendSecondCore(mcu) {
+  const mailbox = [];
   const read = mcu.sio.readUint32.bind(mcu.sio);
   mcu.sio.readUint32 = (offset) => {
-    if (offset === SIO_FIFO_ST) return SIO_FIFO_READY;
-    if (offset === SIO_FIFO_RD) return 0;
+    if (offset === SIO_FIFO_ST) return SIO_FIFO_READY | (mailbox.length ? SIO_FIFO_VALID : 0);
+    if (offset === SIO_FIFO_RD) return mailbox.shift() ?? 0;
     return read(offset);
+  };
+  const psm = mcu.peripherals[0x40010];
+  const write = psm.writeUint32.bind(psm);
+  psm.writeUint32 = (offset, value) => {
+    if (offset === PSM_FRCE_OFF && psm.frceOff & ~value & PSM_PROC1) mailbox.push(0);
+    write(offset, value);
   };
 }
 
@@ -154,7 +167,7 @@ export function mend(mcu, clock, uniqueId) {
   mendUart(mcu);
   mendTimer(mcu, clock);
   mendSysTick(mcu);
-  mendMailbox(mcu);
+  mendSecondCore(mcu);
   mendUsb(mcu);
   mendFlashCommands(mcu, uniqueId);
   mendUnmodelled(mcu);

@@ -237,7 +237,8 @@ export class Sx1276 {
     const before = this.mode;
     const old = this.registers[REG.OP_MODE];
     if ((value ^ old) & LONG_RANGE && before !== MODE.SLEEP) {
-      this.report('LongRangeMode changed outside sleep mode (table 41, RegOpMode): ignored');
+      // ignored (table 41, RegOpMode); harmless where the same write puts it to sleep and the next one says it again
+      if ((value & 7) !== MODE.SLEEP) this.report('LongRangeMode changed outside sleep mode: ignored');
       value = (value & ~LONG_RANGE) | (old & LONG_RANGE);
     }
     const mode = value & 7;
