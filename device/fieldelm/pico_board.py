@@ -5,7 +5,7 @@ The module ``board`` that main.py imports is generated from that file (``python 
 pin is mended with one line and no new firmware.
 
 LED: 1 flash: it has started; 2: the radio does not answer; 3: the sensor does not answer; 4: the configuration is wrong; 5: safe
-mode. Quick flashing: ``identify``.
+mode; 6: the file system cannot be trusted; 7: the app failed. Quick flashing: ``identify``.
 """
 
 import json
@@ -23,6 +23,8 @@ NO_RADIO = const(2)
 NO_SENSOR = const(3)
 BAD_CONFIG = const(4)
 SAFE_MODE = const(5)
+NO_STORAGE = const(6)
+FAILED = const(7)
 
 _WATCHDOG_MS = const(8000)  # the hardware's longest is 8,388 ms
 # sleep at most so long between two feedings: an RP2040 that the watchdog bites in light sleep hangs until its power is cut
@@ -33,23 +35,33 @@ _REQUESTED = const(0x464D4C42)  # in the watchdog's first scratch register: the 
 _USB = const(0x50110000)  # USBCTRL_REGS: device address, and SIE_STATUS at 0x50 (RP2040 datasheet 4.1.4)
 _SIE_STATUS = const(0x50)
 _SUSPENDED = const(0x10)
-_SCRATCH = {"rp2040": 0x4005800C, "rp2350": 0x400D800C}  # WATCHDOG SCRATCH0
+_WATCHDOG = {"rp2040": 0x40058000, "rp2350": 0x400D8000}  # WATCHDOG CTRL (RP2040 datasheet 4.7.6)
+_ENABLE = const(0x40000000)
+_SCRATCH0 = const(0x0C)
+_AWAKE_MS = const(10000)  # after a start no light sleep: a computer on the cable needs the clocks to find the board
 DESCRIPTION_FILE = "board.json"
 
 
 def open(config, description):
     """The board as docs/reference/interfaces.md describes it. Raises ConfigError; a silent radio or sensor does not stop it."""
+    return bare(mended(description)).equip(config)
+
+
+def bare(description):
+    """The board without radio and sensor: what is needed to tell what is wrong. Raises ConfigError."""
     try:
-        return Board(config, mended(description))
-    except ConfigError:
-        raise
+        return Board(description)
     except (KeyError, TypeError, ValueError) as error:  # a key is missing, or MicroPython refuses a pin
-        raise ConfigError("the board's description (%s): %r; mend or delete it" % (DESCRIPTION_FILE, error))
+        raise _wrong(error)
 
 
 def safe_mode_asked(description):
     """Whether somebody holds the safe-mode pin at GND; to be asked before anything that may fail."""
     return not Pin(description["safe_mode"]["pin"], Pin.IN, Pin.PULL_UP)()
+
+
+def _wrong(error):
+    return ConfigError("the board's description (%s): %r; mend or delete it" % (DESCRIPTION_FILE, error))
 
 
 def mended(description):
@@ -119,29 +131,50 @@ class Clock:
 
 
 class Board:
-    """See docs/reference/interfaces.md. ``problems``: what did not answer at start, a sentence each."""
+    """See docs/reference/interfaces.md. ``equip`` gives it radio and sensor; the rest works without.
 
-    def __init__(self, config, description):
-        pico_parts.check(config, description)
+    ``problems``: what did not answer, a sentence each; ``reports_fault``: name of the sensor's fault in codes.py, or None.
+    """
+
+    def __init__(self, description):
         self.name = description["name"]
+        self._description = description
+        self._control = _WATCHDOG[description["chip"]]
+        self.boot_cause = self._cause()
+        self.problems = []
+        self.reports_fault = None
+        self.radio = self.sensor = None
+        self._watchdog = None
+        self._timer = None
+        led = description.get("led")
+        self._led = None if led is None else Pin(led["pin"], Pin.OUT, value=not led.get("active", 1))
+        self._led_on = 1 if led is None else led.get("active", 1)
+        self._buses = []
+        self.clock = Clock(self._buses)
+        self.clock.awake_until_ms = _AWAKE_MS
+
+    def equip(self, config):
+        """Open what the configuration chooses; return the board. A silent radio or sensor does not stop it. Raises ConfigError."""
+        try:
+            self._equip(config, self._description)
+        except ConfigError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise _wrong(error)
+        self._description = None
+        return self
+
+    def _equip(self, config, description):
+        pico_parts.check(config, description)
         if config["board"] != self.name:
             raise ConfigError(
                 '"board" is %s, but this firmware is for %s: flash the other one' % (config["board"], self.name)
             )
-        self._scratch = _SCRATCH[description["chip"]]
-        self.boot_cause = self._cause()
-        self.problems = []
-        self._watchdog = None
-        led = description.get("led")
-        self._led = None if led is None else Pin(led["pin"], Pin.OUT, value=not led.get("active", 1))
-        self._led_on = 1 if led is None else led.get("active", 1)
-        self._timer = None
-        buses = []
-        self.clock = Clock(buses)
-        self.radio = pico_parts.radio(config, description, buses, self)
-        self.sensor = None
+        self.radio = pico_parts.radio(config, description, self._buses, self)
+        self.radio.on_wait = self.feed
         if config["role"] == "node":
-            self.sensor = pico_parts.sensor(config, description, buses)
+            self.sensor = pico_parts.sensor(config, description, self._buses)
+            self.sensor.on_wait = self.feed
         self._battery = pico_parts.battery(description)
         self._temperature = machine.ADC(machine.ADC.CORE_TEMP)
         settings = dict(config["radio"])
@@ -152,13 +185,13 @@ class Board:
             self.radio.sleep()
         except OSError as error:
             self.problems.append(str(error))
-            self.show(NO_RADIO)
 
     # self-test, and what a person sees
 
     def self_test(self):
         """Try radio and sensor; return the list of what is wrong, a sentence each. Shows it on the LED, too."""
         self.problems = []
+        self.reports_fault = None
         try:
             self.radio.standby()
             self.radio.sleep()
@@ -170,6 +203,7 @@ class Board:
                 self.sensor.self_test()
             except OSError as error:
                 self.problems.append(str(error))
+                self.reports_fault = "dead"
                 self.show(NO_SENSOR)
         if not self.problems:
             self.show(STARTED)
@@ -184,6 +218,12 @@ class Board:
             time.sleep_ms(150)
             self._led(not self._led_on)
             time.sleep_ms(250)
+            self.feed()
+
+    def light(self, on):
+        """The LED on or off."""
+        if self._led is not None:
+            self._led(self._led_on if on else not self._led_on)
 
     def identify(self, seconds):
         """Flash quickly for so long, beside what else the node does. 0 ends it."""
@@ -194,7 +234,7 @@ class Board:
         else:
             self._timer.deinit()
         self._flashes = 8 * seconds
-        self.clock.awake_until_ms = self.clock.now_ms() + 1000 * seconds
+        self.clock.awake_until_ms = max(self.clock.awake_until_ms, self.clock.now_ms() + 1000 * seconds)
         self._led(not self._led_on)
         if seconds:
             self._timer.init(period=125, mode=machine.Timer.PERIODIC, callback=self._flash)
@@ -216,15 +256,15 @@ class Board:
         return pico_parts.temperature(self._temperature)
 
     def start_watchdog(self):
-        """From now on the board is reset if nothing feeds it for 8 s: the clock's sleep, waiting radio and sensor, or ``feed``.
-
-        It cannot be stopped again.
-        """
+        """From now on the board is reset if nothing feeds it for 8 s: the clock's sleep, waiting radio and sensor, or ``feed``."""
         self._watchdog = machine.WDT(timeout=_WATCHDOG_MS)
         self.clock.feed = self._watchdog.feed
-        self.radio.on_wait = self._watchdog.feed
-        if self.sensor is not None:
-            self.sensor.on_wait = self._watchdog.feed
+
+    def stop_watchdog(self):
+        """Whoever works at the REPL does not feed it. MicroPython knows no way, the chip does."""
+        machine.mem32[self._control] = machine.mem32[self._control] & ~_ENABLE
+        self._watchdog = None
+        self.clock.feed = None
 
     def feed(self):
         """Feed the watchdog, if it runs."""
@@ -233,13 +273,13 @@ class Board:
 
     def reboot(self):
         """Restart at once; does not return. The next start knows that it was asked for."""
-        machine.mem32[self._scratch] = _REQUESTED
+        machine.mem32[self._control + _SCRATCH0] = _REQUESTED
         machine.reset()
 
     def _cause(self):
         # MicroPython's reset is the watchdog's, too, so a mark tells them apart; it does not outlast a power cut
-        asked = machine.mem32[self._scratch] == _REQUESTED
-        machine.mem32[self._scratch] = 0
+        asked = machine.mem32[self._control + _SCRATCH0] == _REQUESTED
+        machine.mem32[self._control + _SCRATCH0] = 0
         if machine.reset_cause() != machine.WDT_RESET:
             return 1
         return 3 if asked else 2

@@ -189,6 +189,8 @@ def test_light_sleep_only_without_a_computer_and_in_slices():
     rig = Rig()
     board = rig.open()
     machine = rig.machine
+    board.clock.sleep_ms(10000)
+    assert machine.wakes == 0  # time for a computer to find the board
     before = rig.time.us
     board.clock.sleep_ms(60000)
     assert machine.wakes == 20 and abs(rig.time.us - before - 60000000) < 20000
@@ -213,6 +215,15 @@ def test_watchdog_is_fed_by_all_that_waits():
     assert 0 < rig.machine.hungry_us < 4000000
 
 
+def test_watchdog_can_be_stopped_for_the_repl():
+    rig = Rig()
+    board = rig.open()
+    board.start_watchdog()
+    rig.machine.memory[0x40058000] = 0x47123456
+    board.stop_watchdog()
+    assert rig.machine.memory[0x40058000] == 0x07123456 and board.clock.feed is None
+
+
 def test_reset_says_why():
     rig = Rig()
     assert rig.open().boot_cause == 1
@@ -230,6 +241,7 @@ def test_reset_says_why():
 def test_identify_flashes_beside_the_work():
     rig = Rig()
     board = rig.open()
+    board.clock.sleep_ms(10000)
     board.identify(5)
     flashes = []
     rig.machine.wire(25).watchers.append(flashes.append)
