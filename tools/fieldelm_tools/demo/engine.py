@@ -176,6 +176,7 @@ class Stage:
         """Go on for ever; nodes whose recordings have ended stay silent."""
         self._air_server.resume()
         while True:
+            self._children.check()
             self._take(REFRESH_S)
             self._show()
 
