@@ -76,20 +76,23 @@ def _gateways(value):
 
 _REQUIRED = object()
 
-_TOP = {
+_ANY = {
     "schema": (_REQUIRED, _one_of(SCHEMA)),
-    "role": ("node", _one_of("node")),
+    "role": ("node", _one_of("node", "modem")),
     "board": (_REQUIRED, _text),
     "name": (
         "",
         lambda value: None if isinstance(value, str) and len(value) <= 64 else "text of at most 64 characters",
     ),
+    "options": ({}, _object),
+}
+
+_NODE = {
     "eui": (_REQUIRED, _hex(16)),
     "node_id": (_REQUIRED, _number(1, 65535)),
     "keys": (_REQUIRED, _keys),
     "key_id": (0, _one_of(0, 1)),
     "console": ("events", _one_of("rows", "events", "off")),
-    "options": ({}, _object),
 }
 
 _SECTIONS = {
@@ -147,8 +150,17 @@ def _fill(where, table, given, open_ended=()):
 
 
 def check(given, where="config"):
-    """Return the configuration with its defaults filled in. Raises ConfigError."""
-    config = _fill(where, _TOP, given, _SECTIONS)
+    """Return the configuration with its defaults filled in. Raises ConfigError.
+
+    A modem has no keys, and the gateway tells it the channel: what is in its section ``radio`` are the defaults.
+    """
+    if isinstance(given, dict) and given.get("role") == "modem":
+        config = _fill("%s of a modem" % where, _ANY, given)
+        config["radio"] = _fill(where, _SECTIONS["radio"], {})
+        return config
+    table = dict(_ANY)
+    table.update(_NODE)
+    config = _fill(where, table, given, _SECTIONS)
     for section, table in _SECTIONS.items():
         config[section] = _fill("%s: %s" % (where, section), table, given.get(section, {}))
     if str(config["key_id"]) not in config["keys"]:

@@ -135,24 +135,25 @@ class Counters:
         self._frame_ceiling = self.frame
         self._sequence_ceiling = self.sequence
 
-    def _reserve(self):
-        struct.pack_into("<II", self._buffer, 0, self._frame_ceiling, self._sequence_ceiling)
+    def _reserve(self, frame_ceiling, sequence_ceiling):
+        # the ceiling counts only when the flash has it: a full file system raises OSError, and no number is given out
+        struct.pack_into("<II", self._buffer, 0, frame_ceiling, sequence_ceiling)
         self._record.store((self._buffer,))
+        self._frame_ceiling = frame_ceiling
+        self._sequence_ceiling = sequence_ceiling
 
     def next_frame(self):
         """A frame counter that was never used with this key. The first is 1."""
         if self.frame >= self._frame_ceiling:
             if self.frame > 0xFFFFFFFF - COUNTER_BLOCK:
                 raise StorageError("the frame counter is used up; provision a new key")
-            self._frame_ceiling = self.frame + COUNTER_BLOCK
-            self._reserve()
+            self._reserve(self.frame + COUNTER_BLOCK, self._sequence_ceiling)
         self.frame += 1
         return self.frame
 
     def next_sequence(self):
         """A number for a new event."""
         if self.sequence >= self._sequence_ceiling:
-            self._sequence_ceiling = (self.sequence + _SEQUENCE_BLOCK) & 0xFFFFFFFF
-            self._reserve()
+            self._reserve(self._frame_ceiling, (self.sequence + _SEQUENCE_BLOCK) & 0xFFFFFFFF)
         self.sequence = (self.sequence + 1) & 0xFFFFFFFF
         return self.sequence

@@ -69,6 +69,19 @@ def test_keys_are_checked_but_never_shown():
     _fails(_put("keys", _SECRET), "keys")
 
 
+def test_a_modem_has_neither_keys_nor_a_channel_of_its_own():
+    filled = config.check({"schema": 1, "role": "modem", "board": "rpi_pico"})
+    assert filled["role"] == "modem" and filled["radio"]["sf"] == 9 and "keys" not in filled
+    for key, value in (("keys", {"0": _SECRET}), ("radio", {"sf": 7}), ("eui", "0200000000000001")):
+        try:
+            config.check({"schema": 1, "role": "modem", "board": "rpi_pico", key: value}, "config.json")
+        except config.ConfigError as error:
+            assert "modem" in str(error) and key in str(error) and _SECRET not in str(error)
+        else:
+            raise AssertionError(key)
+    _fails(_put("role", "gateway"), "role", "node", "modem")
+
+
 def test_contradicting_bands():
     def change(given):
         given["sense"] = {"band_low_hz": 100, "band_high_hz": 50}

@@ -132,6 +132,25 @@ def test_spoilt_twin_steps_over_its_block():
     assert Counters("c").next_frame() > used
 
 
+def test_a_full_file_system_gives_out_no_number():
+    counters = Counters("c")
+    store = counters._record.store
+
+    def full(parts):
+        raise OSError(28)
+
+    counters._record.store = full
+    for reserve in (counters.next_frame, counters.next_sequence):
+        for _ in range(3):
+            try:
+                reserve()
+            except OSError:
+                continue
+            raise AssertionError("a number that is not reserved was given out")
+    counters._record.store = store
+    assert counters.next_frame() == 1 and counters.next_sequence() == 1
+
+
 def test_two_spoilt_counters_are_an_error():
     counters = Counters("c")
     for _ in range(2 * COUNTER_BLOCK):
