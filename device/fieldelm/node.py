@@ -21,6 +21,7 @@ _STATUS_SPACING_MS = const(120000)  # a change of state brings the next STATUS f
 _RECENT = const(4)  # gateways whose last command is remembered
 _COMMANDS_AT_ONCE = const(8)
 _SAVE_EVERY_MS = const(6 * 3600 * 1000)
+_SAVE_AGAIN_MS = const(15 * 60000)  # after a file system that was full or failed
 _RETRY_RADIO_MS = const(60000)
 _PRIMARY_CELL_HYSTERESIS_MV = const(100)
 
@@ -70,6 +71,8 @@ class Node:
             self._window = array("f", bytes(4 * sense["inputs"]))
         self.model_restored = self._restore_model()
         self._battery_is_low = False
+        self._sensor_silent = False
+        self._fault_at_start = getattr(board, "reports_fault", None)
         self._reported_state = None
         now = self.clock.now_ms()
         self._started_ms = now
@@ -95,7 +98,8 @@ class Node:
     def _save_settings(self):
         # a period below one second comes from the configuration only and is stored as 0
         policy = codes.POLICIES.index(self.watcher.policy)
-        self._settings.store((struct.pack("<BHH", policy, self.period_ms // 1000, self.heartbeat_ms // 1000),))
+        settings = struct.pack("<BHH", policy, self.period_ms // 1000, self.heartbeat_ms // 1000)
+        return "ok" if self._stored(self._settings, (settings,)) else "failed"
 
     def _restore_commands(self):
         # rows of gateway, sequence, command, result; gateway 0 is a free row
@@ -114,11 +118,22 @@ class Node:
             return self.watcher.load(file, self._model.length)
 
     def save_model(self):
-        """Store model, thresholds and detector; called between windows only, since a flash write stalls sampling."""
-        buffers = self.watcher.save()
-        if buffers is not None:
-            self._model.store(buffers)
+        """Store model, thresholds and detector; called between windows only, since a flash write stalls sampling.
+
+        A file system that is full or fails is said and tried again later: the node watches on with what is in memory.
+        """
         self._saved_ms = self.clock.now_ms()
+        buffers = self.watcher.save()
+        if buffers is not None and not self._stored(self._model, buffers):
+            self._saved_ms += _SAVE_AGAIN_MS - _SAVE_EVERY_MS
+
+    def _stored(self, record, parts):
+        try:
+            record.store(parts)
+            return True
+        except OSError as error:
+            self._say("storage", {"problem": str(error)})
+            return False
 
     # what a person on the console sees
 
@@ -154,8 +169,12 @@ class Node:
         """Take one window and judge it. Raises EOFError when a recording has ended."""
         try:
             got = self.board.sensor.read(self._window)
-        except OSError:
+            self._fault_at_start = None
+        except OSError as error:
             got = 0
+            if not self._sensor_silent:
+                self._say("sensor", {"problem": str(error)})
+        self._sensor_silent = not got
         now = self.clock.now_ms()
         w = self.watcher
         w.step(self._window if got else None, now)
@@ -166,9 +185,15 @@ class Node:
 
     def _queue(self, name):
         w = self.watcher
+        try:
+            sequence = self.counters.next_sequence()
+        except OSError as error:  # it cannot be told apart from others: no gateway could take it
+            self.events.lost += 1
+            self._say("storage", {"problem": str(error)})
+            return
         self.events.add(
             name,
-            self.counters.next_sequence(),
+            sequence,
             self.clock.now_ms(),
             codes.VERDICTS.index(w.verdict),
             w.mode,
@@ -254,7 +279,7 @@ class Node:
                 "policy": codes.POLICIES.index(w.policy),
                 "kernels_native": kernels.NAME == "native",
                 "model_restored": self.model_restored,
-                "reports_fault": codes.SENSOR_FAULTS.index(w.sensor_fault),
+                "reports_fault": codes.SENSOR_FAULTS.index(w.sensor_fault or self._fault_at_start),
                 "heartbeat_s": self.heartbeat_ms // 1000,
                 "window_period_s": self.period_ms // 1000,
                 "bands": w.band_count,
@@ -351,7 +376,7 @@ class Node:
         else:
             result = codes.RESULTS.index(self._execute(code, arguments))
             struct.pack_into("<BHBB", self._answered, row, gateway, sequence, code, result)
-            self._commands.store((self._answered,))
+            self._stored(self._commands, (self._answered,))
         name = codes.COMMANDS[code] if code < len(codes.COMMANDS) else str(code)
         self._say("command", {"command": name, "result": codes.RESULTS[result], "repeated": known})
         end = payloads.pack_into(
@@ -391,7 +416,7 @@ class Node:
             if given["policy"] >= len(codes.POLICIES):
                 return "bad_arguments"
             w.set_policy(codes.POLICIES[given["policy"]])
-            self._save_settings()
+            return self._save_settings()
         elif name == "interval":
             period_s = given["window_period_s"]
             heartbeat_s = given["heartbeat_s"]
@@ -402,7 +427,7 @@ class Node:
             if heartbeat_s:
                 self.heartbeat_ms = heartbeat_s * 1000
             self._next_status_ms = min(self._next_status_ms, self.clock.now_ms() + self.heartbeat_ms)
-            self._save_settings()
+            return self._save_settings()
         elif name == "identify":
             self.board.identify(given["seconds"])
         return "ok"  # reboot happens after the answer

@@ -154,7 +154,7 @@ class Board:
         self.clock.awake_until_ms = _AWAKE_MS
 
     def equip(self, config):
-        """Open what the configuration chooses; return the board. A silent radio or sensor does not stop it. Raises ConfigError."""
+        """Open what the configuration chooses; return the board. Raises ConfigError; a silent radio or sensor does not stop it."""
         try:
             self._equip(config, self._description)
         except ConfigError:
@@ -256,7 +256,7 @@ class Board:
         return pico_parts.temperature(self._temperature)
 
     def start_watchdog(self):
-        """From now on the board is reset if nothing feeds it for 8 s: the clock's sleep, waiting radio and sensor, or ``feed``."""
+        """From now on the board is reset if nothing feeds it for 8 s: the clock's sleep, a waiting radio or sensor, ``feed``."""
         self._watchdog = machine.WDT(timeout=_WATCHDOG_MS)
         self.clock.feed = self._watchdog.feed
 

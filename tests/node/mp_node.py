@@ -240,6 +240,54 @@ def test_broken_radio_loses_nothing():
     assert sorted(_events(board)) == ["boot", "commissioned"]
 
 
+def test_sensor_that_was_silent_at_start_is_in_the_hello():
+    board = Board()
+    board.reports_fault = "dead"
+    board.sensor.silent = True
+    board, node = _node(board)
+    node.cycle()
+    hello = payloads.unpack(payloads.HELLO, _heard(board, frame.HELLO)[0])
+    assert codes.SENSOR_FAULTS[hello["reports_fault"]] == "dead"
+    board.sensor.silent = False
+    _run(node, 1)
+    node._hello_due_ms = board.clock.ms
+    node.talk()
+    assert payloads.unpack(payloads.HELLO, _heard(board, frame.HELLO)[-1])["reports_fault"] == 0
+
+
+def test_full_file_system_loses_events_but_never_a_nonce():
+    from fieldelm.storage import Record
+
+    def full(record, parts):
+        raise OSError(28)
+
+    board, node = _node()
+    _run(node, _TRAIN)
+    store = Record.store
+    Record.store = full
+    ceiling = node.counters._frame_ceiling
+    try:
+        _run(node, _CALIBRATE + 5)
+        assert node.watcher.state == "watching"
+        node._next_status_ms = board.clock.ms
+        board.gateway.answers = [board.gateway.command(codes.COMMANDS.index("policy"), 3, b"\x01")]
+        node.talk()
+        assert (
+            codes.RESULTS[payloads.unpack(payloads.RESPONSE, _heard(board, frame.RESPONSE)[-1])["result"]] == "failed"
+        )
+        node.counters.frame = ceiling - 2  # as if some days had gone by
+        _run(node, 60)
+        assert node.counters.frame == ceiling
+        sent = len(board.gateway.heard)
+        _run(node, 60)
+        assert len(board.gateway.heard) == sent
+    finally:
+        Record.store = store
+    _run(node, 40)
+    assert len(board.gateway.heard) > sent
+    assert Node(_config(), board).model_restored  # what could not be stored then is stored now
+
+
 def test_battery_low_once():
     board, node = _node()
     _run(node, 2)
