@@ -45,6 +45,7 @@ export class SpiBus {
     this.pins.watch(cs, (level) => {
       if (device.selected === !level) return;
       device.selected = !level;
+      device.restsHigh = this.pins.levels[this.wires.sck] === 1;
       this.soft.released();
       if (level) chip.deselect();
       else chip.select();
@@ -99,7 +100,7 @@ export class SpiBus {
   }
 }
 
-/** SPI by a program that moves the pins itself: in modes 0 and 3 both sides sample at the rising edge. */
+/** SPI by a program that moves the pins itself, in mode 0 or 3: the level of the clock at rest tells which. */
 class SoftSpi {
   constructor(bus) {
     this.bus = bus;
@@ -107,16 +108,22 @@ class SoftSpi {
     this.incoming = 0;
     this.outgoing = 0xff;
     bus.pins.watch(bus.wires.sck, (level) => {
-      if (level && bus.mcu && !bus.routed('sck')) this.rise();
+      if (!bus.mcu || bus.routed('sck')) return;
+      const device = bus.devices.find(({ selected }) => selected);
+      if (!device) return;
+      // The chip's bit is there when the program looks: after the falling edge in mode 3, about the rising one in mode 0.
+      if (level !== Number(device.restsHigh)) this.give(device);
+      if (level) this.sample(device);
     });
   }
 
-  rise() {
-    const { pins, wires, devices } = this.bus;
-    const device = devices.find(({ selected }) => selected);
-    if (!device) return;
+  give(device) {
     if (this.count === 0) this.outgoing = device.chip.shiftOut();
-    pins.drive(wires.miso, (this.outgoing >> (7 - this.count)) & 1);
+    this.bus.pins.drive(this.bus.wires.miso, (this.outgoing >> (7 - this.count)) & 1);
+  }
+
+  sample(device) {
+    const { pins, wires } = this.bus;
     this.incoming = ((this.incoming << 1) | pins.levels[wires.mosi]) & 0xff;
     this.count = (this.count + 1) % 8;
     if (this.count === 0) device.chip.shiftIn(this.incoming);

@@ -6,6 +6,7 @@ const ALARM0 = 0x10;
 const ALARM3 = 0x1c;
 const UART_DR = 0;
 const UART_TX_INTERRUPT = 1 << 5;
+const I2C_TX_EMPTY = 1 << 4;
 const SIE_STATUS = 0x50;
 const SIE_SUSPENDED = 1 << 4;
 const SIO_FIFO_ST = 0x50;
@@ -40,6 +41,17 @@ function mendUart(mcu) {
         uart.interruptStatus |= UART_TX_INTERRUPT;
         uart.checkInterrupts();
       }
+    };
+  }
+}
+
+/** An aborted I2C transfer empties the transmit FIFO, and the flag says so: drivers wait for it before they look why. */
+function mendI2c(mcu) {
+  for (const i2c of mcu.i2c) {
+    const abort = i2c.abort.bind(i2c);
+    i2c.abort = (reason) => {
+      abort(reason);
+      i2c.setInterrupts(I2C_TX_EMPTY);
     };
   }
 }
@@ -165,6 +177,7 @@ function mendSleep(mcu) {
 /** Apply all of it to a chip that has just been powered. `clock`: the chip's; `uniqueId`: the flash chip's 8 bytes. */
 export function mend(mcu, clock, uniqueId) {
   mendUart(mcu);
+  mendI2c(mcu);
   mendTimer(mcu, clock);
   mendSysTick(mcu);
   mendSecondCore(mcu);

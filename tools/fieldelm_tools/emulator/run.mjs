@@ -19,6 +19,7 @@ import { System } from './system.mjs';
 const SLICE_MS = 8; // of work between two looks at the sockets
 const BOOT_ROM_BYTES = 16384;
 const OUTPUT_LIMIT = 256 * 1024; // bytes a reader may be behind before its Pico stands still
+const TAKEN_MS = 500; // a second program waits so long for the first to hang up
 const INPUT_LIMIT = 64 * 1024;
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -35,6 +36,7 @@ class SerialPort {
     this.pico = pico;
     this.wake = wake;
     this.client = null;
+    this.next = null;
     this.spokeAt = -Infinity; // emulated ns of the last output
     pico.usb.onData = (bytes) => {
       this.spokeAt = pico.nanos;
@@ -52,7 +54,11 @@ class SerialPort {
 
   accept(socket) {
     if (this.client) {
-      socket.destroy();
+      // taken; but perhaps the one before has just hung up
+      this.next?.destroy();
+      this.next = socket;
+      socket.on('error', () => {});
+      setTimeout(() => this.next === socket && socket.destroy(), TAKEN_MS).unref();
       return;
     }
     this.client = socket;
@@ -69,6 +75,9 @@ class SerialPort {
     socket.on('close', () => {
       this.client = null;
       usb.setOpen(false);
+      const { next } = this;
+      this.next = null;
+      if (next && !next.destroyed) this.accept(next);
       this.wake();
     });
     this.wake();
