@@ -23,6 +23,7 @@ _COMMANDS_AT_ONCE = const(8)
 _SAVE_EVERY_MS = const(6 * 3600 * 1000)
 _SAVE_AGAIN_MS = const(15 * 60000)  # after a file system that was full or failed
 _RETRY_RADIO_MS = const(60000)
+_FIRST_WORD_MS = const(8000)
 _PRIMARY_CELL_HYSTERESIS_MV = const(100)
 
 
@@ -80,7 +81,8 @@ class Node:
         self._next_status_ms = now
         self._last_status_ms = now - _STATUS_SPACING_MS
         self._saved_ms = now
-        self._radio_rests_until_ms = now
+        # nodes that were switched on together do not speak together
+        self._radio_rests_until_ms = now + self.link.random_below(_FIRST_WORD_MS)
         self._hello_due_ms = now  # None when a gateway has answered it
         self._say("boot", {"cause": codes.BOOT_CAUSES[board.boot_cause], "model_restored": self.model_restored})
         self._queue("boot")
@@ -351,7 +353,8 @@ class Node:
             },
         )
         self._last_status_ms = now
-        self._next_status_ms = now + self.heartbeat_ms
+        # a little early, each time by another amount: two nodes that collide once do not collide again
+        self._next_status_ms = now + self.heartbeat_ms - self.link.random_below(self.heartbeat_ms // 16)
         self._reported_state = w.state
         self._exchange(frame.STATUS, "STATUS", end, False)
 

@@ -143,6 +143,7 @@ def test_command_that_comes_again_is_answered_not_repeated():
     assert board.identified == [3]
     again = Node(_config(), board)  # nor after a restart
     again._hello_due_ms = None
+    board.clock.sleep_ms(10000)
     gateway.answers = [silence, silence, silence, gateway.command(identify, 77, b"\x03")]
     again.talk()
     assert board.identified == [3]
@@ -198,6 +199,7 @@ def test_reboot_answers_first_and_goes_on_watching():
     for mine, his in zip(again.watcher.save(), node.watcher.save()):
         assert bytes(mine) == bytes(his)
     again.cycle()
+    again.cycle()
     hello = [entry for entry in gateway.heard if entry[0] == frame.HELLO][-1]
     assert hello[1] > last
     assert payloads.unpack(payloads.HELLO, hello[2])["model_restored"] == 1
@@ -245,6 +247,7 @@ def test_sensor_that_was_silent_at_start_is_in_the_hello():
     board.reports_fault = "dead"
     board.sensor.silent = True
     board, node = _node(board)
+    node.cycle()
     node.cycle()
     hello = payloads.unpack(payloads.HELLO, _heard(board, frame.HELLO)[0])
     assert codes.SENSOR_FAULTS[hello["reports_fault"]] == "dead"
