@@ -66,7 +66,7 @@ def build(name: str, *, plain: bool = False) -> Firmware:
         start = time.monotonic()
         say(f"{stem.name}: building, log in {log_file(folder).relative_to(repository_root())}")
         manifest = generate(target, folder, mark, plain=plain)
-        compile_image(target, tree, folder, manifest, plain=plain)
+        compile_image(target, tree, folder, manifest, origin, plain=plain)
         firmware = package(target, stem, folder, mark, origin, tree, plain=plain)
         say(f"{stem.name}: done in {time.monotonic() - start:.0f} s")
         return firmware
@@ -211,8 +211,10 @@ def version() -> str:
     return found[1] if found else "0"
 
 
-def compile_image(target: boards.Description, tree: Path, folder: Path, manifest: Path, *, plain: bool) -> None:
-    """Run CMake, where it has not run with the same settings, and Ninja."""
+def compile_image(
+    target: boards.Description, tree: Path, folder: Path, manifest: Path, origin: dict[str, str], *, plain: bool
+) -> None:
+    """Run CMake, where it has not run with the same settings on the same sources, and Ninja."""
     objects, own = folder / "objects", definition(target)
     settings: dict[str, Path | str | int] = {
         "PICO_NO_PICOTOOL": 1,
@@ -228,7 +230,7 @@ def compile_image(target: boards.Description, tree: Path, folder: Path, manifest
     configure = ["cmake", "-S", str(tree / "ports" / "rp2"), "-B", str(objects), "-G", "Ninja", *defines]
     variables = build_environment(tree)
     said = folder / "configured.json"
-    mark = json.dumps([configure, variables], indent=1)
+    mark = json.dumps([configure, variables, origin], indent=1)
     with log_file(folder).open("w", encoding="utf-8") as log:
         if not (objects / "build.ninja").is_file() or not said.is_file() or said.read_text(encoding="utf-8") != mark:
             said.unlink(missing_ok=True)
@@ -297,7 +299,7 @@ def date(tree: Path) -> int:
 
 def own_mpy_cross(tree: Path) -> Path:
     """The cross-compiler of the very MicroPython that is built, so that bytecode and interpreter agree."""
-    output = build_directory() / ("mpy-cross-given" if sources.checkout() else "mpy-cross")
+    output = build_directory() / f"mpy-cross-{'given' if sources.checkout() else sources.MICROPYTHON_TAG}"
     settings: dict[str, Path | str | int] = {"BUILD": output, "CWARN": "-Wall"}
     if sources.checkout() or not (output / "mpy-cross").is_file():
         say("building mpy-cross")
