@@ -1,15 +1,15 @@
-"""What starts at power-on: read the configuration, open the board, run the node.
+"""What starts at power-on: read the configuration, open the board, run the node or the modem.
 
-On the Unix port: ``micropython main.py [config.json]``, with the node's folder as working directory. On the Pico the
-REPL is there when this ends: at once where there is no configuration, else after Ctrl-C.
+On the Unix port: ``micropython main.py [config.json]``, with the node's folder as working directory. On the Pico
+``fieldelm.boot`` watches over it, and the REPL is there when this ends.
 """
 
 import gc
 import sys
 
 
-def open_board(path):
-    """Read the configuration and open its board: (settings, board). Raises fieldelm.config.ConfigError.
+def open_board(path, open):
+    """Read the configuration and open its board: (settings, ``open(settings)``). Raises fieldelm.config.ConfigError.
 
     The checks are needed once, so they do not stay in memory.
     """
@@ -17,16 +17,16 @@ def open_board(path):
     from fieldelm import config
 
     settings = config.load(path)
-    board = __import__("board").open(settings)
+    board = open(settings)
     del config, fieldelm.config, sys.modules["fieldelm.config"]
     gc.collect()
     return settings, board
 
 
-def main(path="config.json"):
-    """Run the node that the file describes. Returns an exit code when a recording ends or the configuration is wrong."""
+def play(board, path):
+    """Run the node on the board that is no board. Returns an exit code when a recording ends or the configuration is wrong."""
     try:
-        settings, board = open_board(path)
+        settings, board = open_board(path, board.open)
     except ValueError as error:  # ConfigError and what a board makes of wrong options
         print("fieldelm: %s" % error)
         return 2
@@ -41,6 +41,17 @@ def main(path="config.json"):
         return 1
     node.run()
     return 0
+
+
+def main(path="config.json"):
+    """Run what the file describes. Returns an exit code, on a real board None when somebody wants the REPL."""
+    import board
+
+    if not hasattr(board, "description"):
+        return play(board, path)
+    from fieldelm import boot
+
+    return boot.run(board, path, open_board)
 
 
 if __name__ == "__main__":

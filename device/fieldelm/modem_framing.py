@@ -67,6 +67,8 @@ TABLES = {
         ("crc_errors", "I", "frames received with a bad CRC"),
         ("sent", "I", "frames transmitted"),
         ("garbage", "I", "messages from the host that were garbage"),
+        ("lost", "I", "frames received that the host did not take"),
+        ("restarts", "I", "how often the radio had lost its settings"),
     ),
     CONFIGURED: (("result", "B", "place in CONFIGURED_RESULTS"),),
     CONFIGURE: (

@@ -154,7 +154,7 @@ class Board:
         self.clock.awake_until_ms = _AWAKE_MS
 
     def equip(self, config):
-        """Open what the configuration chooses; return the board. Raises ConfigError; a silent radio or sensor does not stop it."""
+        """Open what the configuration chooses; return the board. A silent radio or sensor does not stop it. ConfigError."""
         try:
             self._equip(config, self._description)
         except ConfigError:

@@ -129,7 +129,7 @@ class SerialRadio:
                     self.counters.answers += 1
             case modem.STATUS:
                 self.counters.crc_errors = fields["crc_errors"]
-                self.counters.more = {"modem_garbage": fields["garbage"]}
+                self.counters.more = {f"modem_{name}": fields[name] for name in ("garbage", "lost", "restarts")}
             case _:
                 self.counters.serial_garbage += 1
 

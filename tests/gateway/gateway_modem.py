@@ -114,7 +114,7 @@ class ScriptedModem:
         data = message[1 + payloads.size(table) :]
         if message[0] == modem.PING:
             self._hello()
-            zeros = {"ticks_ms": 0, "uplinks": 0, "crc_errors": 7, "sent": 0, "garbage": 0}
+            zeros = {"ticks_ms": 0, "uplinks": 0, "crc_errors": 7, "sent": 0, "garbage": 0, "lost": 2, "restarts": 0}
             self.tell(modem.STATUS, zeros)
         elif message[0] == modem.CONFIGURE:
             self.configured.append(fields)

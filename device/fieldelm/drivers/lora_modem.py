@@ -308,6 +308,10 @@ class LoraModem:
             return False
         return True
 
+    def is_listening(self):
+        """Whether the chip itself says that it listens: one that has restarted is deaf and says nothing. Raises OSError."""
+        return self._rx and self._healthy and self._listens()
+
     def _received(self, raw, packet):
         ticks_ms = self._end()
         self._irq_seen = False

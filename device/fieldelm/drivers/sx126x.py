@@ -56,6 +56,7 @@ _RX_GAIN = const(0x08AC)
 _TX_CLAMP = const(0x08D8)
 
 _STDBY_RC = const(2)  # chip mode in the status, 13.5.1
+_RX = const(5)
 # longest by 8.3.1 is 3.5 ms (cold start); a full calibration takes as long, and the TCXO's start comes on top
 _BUSY_MS = const(20)
 _STEPS_PER_MS = const(64)  # of 15.625 us
@@ -269,6 +270,10 @@ class SX126x(SX126xBus):
         self._clear()
         self._antenna(1, 0)
         self._send(_SET_RX, 0xFF, 0xFF, 0xFF)
+
+    def _listens(self):
+        self._raw_flags()  # any answer carries the status
+        return self._answer[1] >> 4 & 7 == _RX
 
     def _begun(self):
         # flags stay until they are cleared: a preamble that ended in a bad header counts no more

@@ -286,6 +286,9 @@ class SX127x(LoraModem):
         self._write(_IRQ_FLAGS, 0xFF)
         self._mode(_RX_CONTINUOUS)
 
+    def _listens(self):
+        return self._read(_OP_MODE) == _LORA | self._band | _RX_CONTINUOUS
+
     def _raw_flags(self):
         return self._read(_IRQ_FLAGS)
 

@@ -18,11 +18,13 @@ _BURST = const(64)  # bytes taken in one call, so that a flood from the host can
 
 
 class Console:
-    """Standard input and output as bytes: ``ready()``, ``readinto(buffer)`` of one byte, ``write(data)``."""
+    """Standard input and output as bytes: ``ready()``, ``readinto(buffer)`` of one byte, ``writable()``, ``write(data)``."""
 
     def __init__(self):
         self._poll = select.poll()
         self._poll.register(sys.stdin, select.POLLIN)
+        self._room = select.poll()
+        self._room.register(sys.stdout, select.POLLOUT)
         self.readinto = sys.stdin.buffer.readinto
         self.write = sys.stdout.buffer.write
 
@@ -32,12 +34,22 @@ class Console:
             return True
         return False
 
+    def writable(self):
+        """Whether the other end takes bytes, or there is none. Allocates nothing."""
+        for _ in self._room.ipoll(0):
+            return True
+        return False
+
 
 class UsbLine:
-    """One end of the line. ``message`` holds the message whose length ``receive`` has returned; ``garbage`` counts the rest."""
+    """One end of the line. ``message`` holds the message whose length ``receive`` has returned; ``garbage`` counts the rest.
+
+    ``lost`` counts messages that were not sent because the other end takes nothing.
+    """
 
     def __init__(self, console):
         self._console = console
+        self.lost = 0
         self._decoder = modem_framing.Decoder()
         self.message = self._decoder.message
         self._one = bytearray(1)
@@ -46,7 +58,6 @@ class UsbLine:
         self._plain = bytearray(modem_framing.MAX_MESSAGE)
         self._coded = bytearray(modem_framing.MAX_ENCODED)
         self._view = memoryview(self._coded)
-        self._zero = bytes(1)
 
     @property
     def garbage(self):
@@ -87,12 +98,15 @@ class UsbLine:
         return table is not None and length >= 1 + payloads.size(table)
 
     def send(self, kind, values, frame=b""):
-        """Send one message. A host that does not read loses it; nothing waits for longer than the USB driver does."""
+        """Send one message; return whether the other end takes bytes at all. One that stops in the middle costs half a second."""
+        if not self._console.writable():
+            self.lost += 1
+            return False
         plain = self._plain
         plain[0] = kind
         end = payloads.pack_into(modem_framing.TABLES[kind], plain, 1, values)
         for i in range(len(frame)):
             plain[end + i] = frame[i]
         length = modem_framing.encode_into(self._coded, plain, end + len(frame))
-        self._console.write(self._zero)  # ends what was printed before
         self._console.write(self._view[:length])
+        return True

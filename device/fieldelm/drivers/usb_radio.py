@@ -153,5 +153,7 @@ class UsbRadio:
                 "crc_errors": 0,
                 "sent": self._answers,
                 "garbage": self._line.garbage,
+                "lost": self._line.lost,
+                "restarts": 0,
             },
         )
