@@ -1,6 +1,7 @@
 """Firmware, and targets that run it."""
 
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ sys.path.insert(0, str(HERE))  # raw_repl, kernel_vectors: shared by the tests h
 from raw_repl import RawRepl  # noqa: E402
 
 from fieldelm_tools import debian, environment, firmware, sources, unix_port  # noqa: E402
+from fieldelm_tools.emulator import Emulator  # noqa: E402
 from fieldelm_tools.errors import SetupError  # noqa: E402
 
 MACHINES = {"armv6m": "mps2-an385", "armv7emsp": "mps2-an386"}
@@ -72,9 +74,34 @@ def qemu(qemu_firmware):
             bufsize=0,
         )
         running.append(process)
-        return RawRepl(process)
+        target = RawRepl(process.stdout, process.stdin)
+        target.enter()
+        return target
 
     yield start
     for process in running:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def pico(tool_chain):
+    """Start the Pico's firmware on the emulated Pico, with these chips; return its REPL, before its first prompt."""
+    running = []
+
+    def start(*chips):
+        try:
+            picos = [{"name": "node", "firmware": str(firmware.build("rpi_pico").uf2), "chips": list(chips)}]
+            emulator = Emulator({"picos": picos})
+        except SetupError as error:
+            pytest.skip(str(error))
+        line = socket.create_connection(("127.0.0.1", emulator.ports["node"]))
+        running.extend((line, emulator))
+        line.settimeout(60)
+        target = RawRepl(line.makefile("rb"), line.makefile("wb"))
+        target.write(b"\r\x03")  # a prompt, wherever it is
+        return target
+
+    yield start
+    for thing in running:
+        thing.close()

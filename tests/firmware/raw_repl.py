@@ -1,7 +1,7 @@
-"""MicroPython's raw REPL over two pipes: run code on a target, and give it files in its RAM."""
+"""MicroPython's raw REPL over two streams: run code on a target, and give it files in its RAM."""
 
-import subprocess
 import time
+from typing import BinaryIO
 
 BURST = 64  # targets without flow control lose what comes faster than they read it
 # a file system in RAM, read-only, so that nothing has to be flashed and targets without flash can import a module
@@ -37,21 +37,24 @@ sys.path.append("/ram")
 
 
 class RawRepl:
-    """The target behind a process' standard input and output."""
+    """A target that prints to one stream and reads from another."""
 
-    def __init__(self, process: subprocess.Popen):
-        self.process = process
-        self._until(b">>> ")
-        self._write(b"\x01")
-        self._until(b"raw REPL; CTRL-B to exit\r\n>")
+    def __init__(self, printed: BinaryIO, typed: BinaryIO):
+        self.printed, self.typed = printed, typed
+
+    def enter(self) -> None:
+        """Go from the friendly REPL, whose prompt comes next, to the raw one."""
+        self.until(b">>> ")
+        self.write(b"\x01")
+        self.until(b"raw REPL; CTRL-B to exit\r\n>")
         self.run(FILES)
 
     def run(self, code: str) -> str:
         """Run code on the target and return what it prints; what it raises is an AssertionError."""
-        self._write(code.encode() + b"\x04")
-        self._until(b"OK")
-        printed = self._until(b"\x04")[:-1].decode().replace("\r\n", "\n")
-        raised = self._until(b"\x04>")[:-2].decode()
+        self.write(code.encode() + b"\x04")
+        self.until(b"OK")
+        printed = self.until(b"\x04")[:-1].decode().replace("\r\n", "\n")
+        raised = self.until(b"\x04>")[:-2].decode()
         assert not raised, raised
         return printed
 
@@ -61,16 +64,18 @@ class RawRepl:
         for at in range(0, len(data), 512):
             self.run(f"_files[{name!r}] += unhexlify('{data[at : at + 512].hex()}')")
 
-    def _write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
+        """Type."""
         for at in range(0, len(data), BURST):
-            self.process.stdin.write(data[at : at + BURST])
-            self.process.stdin.flush()
+            self.typed.write(data[at : at + BURST])
+            self.typed.flush()
             time.sleep(0.001)
 
-    def _until(self, end: bytes) -> bytes:
+    def until(self, end: bytes) -> bytes:
+        """What is printed up to this."""
         seen = bytearray()
         while not seen.endswith(end):
-            byte = self.process.stdout.read(1)
+            byte = self.printed.read(1)
             assert byte, f"the target ended: {seen.decode(errors='replace')}"
             seen += byte
         return bytes(seen)

@@ -17,13 +17,9 @@ def run_script(target, name, module):
     return target.run(f"import sys\nsys.argv[:] = [{name!r}, {module!r}]\n{code}").splitlines()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("architecture", ["armv6m", "armv7emsp"])
-def test_native_and_user_modules_compute_what_float64_does(architecture, tool_chain, qemu):
-    """On the Cortex-M4F floats cross calls of the firmware as on the Pico 2, and otherwise within the native module."""
-    target = qemu(architecture)
-    target.add_file("natmod.mpy", build.natmod(architecture).read_bytes())
+def check_modules(target, native):
+    """The native module and the one that is built in: numbers, memory, and the same words for wrong arguments."""
+    target.add_file("natmod.mpy", native.read_bytes())
     refusals = {}
     for module in ("natmod", "fieldelm_native"):
         assert kernel_vectors.check(target.run, module) > 0
@@ -32,3 +28,20 @@ def test_native_and_user_modules_compute_what_float64_does(architecture, tool_ch
     assert len(refusals["natmod"]) > 250
     assert refusals["natmod"] == refusals["fieldelm_native"]
     assert sum("ValueError: " in line for line in refusals["natmod"]) > 200
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("architecture", ["armv6m", "armv7emsp"])
+def test_kernels_on_an_emulated_processor(architecture, tool_chain, qemu):
+    """On the Cortex-M4F floats cross calls of the firmware as on the Pico 2, and otherwise within the native module."""
+    check_modules(qemu(architecture), build.natmod(architecture))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_kernels_on_the_emulated_pico(tool_chain, pico):
+    """Here an unaligned access is a fault, as on the chip."""
+    target = pico()
+    target.enter()
+    check_modules(target, build.natmod("armv6m"))
