@@ -114,8 +114,7 @@ export class AirLink {
     this.station = { name, gain, join, chip: null, clock: null };
     this.station.transmit = (frame) => {
       this.begun.push({ op: 'begin', ...toLine(frame), at: frame.start_ns });
-      this.station.clock.horizon = 0; // stop here: the air has to come to this moment first
-      this.station.clock.plan();
+      this.station.clock.halt(); // the air has to come to this moment first
     };
     this.station.abort = () => this.begun.push({ op: 'abort', at: this.station.clock.nanos });
     return this.station;

@@ -166,7 +166,7 @@ export class Pico {
 
   changeFlash(steps) {
     try {
-      for (const nanos of steps) this.clock.advance(this.clock.nanos + nanos);
+      for (const nanos of steps) this.pass(nanos);
     } catch (error) {
       if (!(error instanceof PowerCut)) throw error;
       this.report(error.message);
@@ -175,6 +175,16 @@ export class Pico {
         this.onPowerCut(this);
       };
       this.clock.wakeCycles = 0;
+    }
+  }
+
+  /** Time goes by, and the processor can do nothing about it. */
+  pass(nanos) {
+    const { clock } = this;
+    const until = clock.nanos + nanos;
+    while (clock.nanos < until) {
+      clock.jump(Math.min(until, clock.nextNanos));
+      clock.settle();
     }
   }
 
@@ -229,12 +239,13 @@ export class Pico {
     return this.asleep ? this.clock.nextEventNanos : this.clock.nanos;
   }
 
-  /** Run until emulated time `until` (ns); at most some cycles more, as an instruction cannot be cut. */
+  /** Run until emulated time `until` (ns) or where the clock is halted; some cycles more, as an instruction cannot be cut. */
   run(until) {
     const { clock } = this;
+    clock.halted = false;
     clock.horizon = until;
     clock.plan();
-    while (clock.nanos < until || this.pending) {
+    while (!clock.halted && (clock.nanos < until || this.pending)) {
       if (this.pending) {
         const pending = this.pending;
         this.pending = null;
