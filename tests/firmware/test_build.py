@@ -100,6 +100,26 @@ def test_same_inputs_make_the_same_bytes_elsewhere_and_a_change_makes_others(pic
     assert changed["sha256"] == sources.digest(copy) != pico.report["sha256"]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_pico_2_gets_an_image_of_its_own(tool_chain):
+    built = firmware.build("rpi_pico2")
+    family, image = firmware_image.read_uf2(built.uf2.read_bytes())
+    assert family == 0xE48BFF59
+    assert built.report["natmod"] == "armv7emsp"
+    # the boot ROM starts what has an IMAGE_DEF in its first 4 kB: executable, Arm, RP2350 (RP2350 datasheet 5.9.3)
+    start = image.index(bytes.fromhex("d3deffff"))
+    assert start < 4096
+    kind, size, flags = image[start + 4], image[start + 5], int.from_bytes(image[start + 6 : start + 8], "little")
+    assert (kind, size) == (0x42, 1)
+    assert flags & 0xF == 1
+    assert flags >> 8 & 7 == 0
+    assert flags >> 12 & 7 == 1
+    memory = built.report["memory"]
+    assert memory["flash_used"] + memory["flash_free"] + memory["file_system"] == 4 * 1024 * 1024
+    assert memory["heap"] > 500_000
+
+
 def test_a_uf2_file_comes_back_as_it_was_and_a_damaged_one_is_refused():
     image = bytes(i * i % 251 for i in range(5000))
     data = firmware_image.uf2(image, firmware_image.FAMILIES["rp2350"])

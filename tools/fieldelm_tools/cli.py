@@ -26,7 +26,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "provision": ("fieldelm_tools.provision", "make a node: its identity, keys and configuration"),
     },
     "Develop": {
-        "build": ("fieldelm_tools.build", "build the native modules"),
+        "build": ("fieldelm_tools.build", "build the firmware and the native modules"),
     },
 }
 
