@@ -73,7 +73,8 @@ ABRUPT = 0.5  # mean excess of the 16 rows before, in margins, above which the c
 MODES = 8
 MODE_DISTANCE = 0.35  # RMS distance over the bands that makes a new mode, at least, ...
 MODE_NOISE = 2.0  # ... and in units of the row noise
-STALE_PREFERENCE = 1.6  # after a change of environment a mode not met since explains rows so much further away, ...
+MODE_KNOWN = 8  # rows of a mode that may explain something
+STALE_PREFERENCE = 1.35  # after a change of environment a mode not met since explains rows so much further away, ...
 STALE_SURPLUS = 0.25  # ... if the bands in which the new source is seen are at most 2 dB louder than expected
 MODE_ROWS = 64  # rows after which a mode's centre follows at a constant rate
 

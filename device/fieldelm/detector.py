@@ -127,7 +127,7 @@ class Detector:
         modes = self.modes
         found = None
         for mode in range(modes.count):
-            if not modes.stale >> mode & 1:
+            if not modes.stale >> mode & 1 or modes.numbers[mode] < defaults.MODE_KNOWN:
                 continue
             expected = change.shift
             modes.expected(mode, self._level, expected)
