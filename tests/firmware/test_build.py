@@ -17,7 +17,7 @@ ROOT = environment.repository_root()
 
 
 @pytest.fixture(scope="module")
-def pico(tool_chain):
+def built(tool_chain):
     """The Pico's firmware, as it is now."""
     return firmware.build("rpi_pico")
 
@@ -33,9 +33,9 @@ def command(*words, root=ROOT, **variables):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_report_tells_what_the_file_holds(pico):
-    data = pico.uf2.read_bytes()
-    report = json.loads(pico.uf2.with_suffix(".json").read_text())
+def test_report_tells_what_the_file_holds(built):
+    data = built.uf2.read_bytes()
+    report = json.loads(built.uf2.with_suffix(".json").read_text())
     assert report["sha256"] == hashlib.sha256(data).hexdigest()
     assert (report["board"], report["chip"], report["natmod"], report["mpy"]) == ("rpi_pico", "rp2040", "armv6m", "6.3")
     assert report["version"] == firmware.version()
@@ -53,11 +53,11 @@ def test_report_tells_what_the_file_holds(pico):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_image_holds_package_kernels_board_and_nothing_of_this_machine(pico):
-    _, image = firmware_image.read_uf2(pico.uf2.read_bytes())
+def test_image_holds_package_kernels_board_and_nothing_of_this_machine(built):
+    _, image = firmware_image.read_uf2(built.uf2.read_bytes())
     for name in (ROOT / "device" / "fieldelm").rglob("*.py"):
         assert f"fieldelm/{name.relative_to(ROOT / 'device' / 'fieldelm')}".encode() + b"\0" in image
-    for text in ("main.py", "board.py", "fieldelm_firmware.py", "power_spectrum", "rpi_pico", pico.report["build"]):
+    for text in ("main.py", "board.py", "fieldelm_firmware.py", "power_spectrum", "rpi_pico", built.report["build"]):
         assert text.encode() + b"\0" in image
     for text in (str(ROOT), "/home/", "/tmp/", os.uname().nodename + "\0"):
         assert text.encode() not in image
@@ -65,20 +65,20 @@ def test_image_holds_package_kernels_board_and_nothing_of_this_machine(pico):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_nothing_is_done_when_nothing_has_changed(pico):
-    before = pico.uf2.stat().st_mtime_ns
+def test_nothing_is_done_when_nothing_has_changed(built):
+    before = built.uf2.stat().st_mtime_ns
     start = time.monotonic()
     done = command("--board", "rpi_pico", "--json")
     assert time.monotonic() - start < 2
     assert done.returncode == 0
     assert done.stderr == ""
-    assert json.loads(done.stdout) == [pico.report]
-    assert pico.uf2.stat().st_mtime_ns == before
+    assert json.loads(done.stdout) == [built.report]
+    assert built.uf2.stat().st_mtime_ns == before
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_same_inputs_make_the_same_bytes_elsewhere_and_a_change_makes_others(pico, tmp_path):
+def test_same_inputs_make_the_same_bytes_elsewhere_and_a_change_makes_others(built, tmp_path):
     root = tmp_path / "elsewhere"
     for folder in ("device", "boards", "native_modules", "tools"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
@@ -86,9 +86,9 @@ def test_same_inputs_make_the_same_bytes_elsewhere_and_a_change_makes_others(pic
     (root / "build" / "downloads").symlink_to(environment.build_directory() / "downloads")
     done = command("--board", "rpi_pico", "--json", root=root, TZ="Asia/Tokyo", LANG="de_DE.UTF-8", CFLAGS="-O3")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [pico.report]
-    copy = root / pico.uf2.relative_to(ROOT)
-    assert copy.read_bytes() == pico.uf2.read_bytes()
+    assert json.loads(done.stdout) == [built.report]
+    copy = root / built.uf2.relative_to(ROOT)
+    assert copy.read_bytes() == built.uf2.read_bytes()
     # a wrong pin mended: built again within seconds, and it has another build id
     description = root / "boards" / "rpi_pico" / "board.json"
     description.write_text(description.read_text().replace('"led": {"pin": 25}', '"led": {"pin": 21}'))
@@ -96,17 +96,17 @@ def test_same_inputs_make_the_same_bytes_elsewhere_and_a_change_makes_others(pic
     done = command("--board", "rpi_pico", "--json", root=root)
     assert time.monotonic() - start < 30
     (changed,) = json.loads(done.stdout)
-    assert changed["build"] != pico.report["build"]
-    assert changed["sha256"] == sources.digest(copy) != pico.report["sha256"]
+    assert changed["build"] != built.report["build"]
+    assert changed["sha256"] == sources.digest(copy) != built.report["sha256"]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_pico_2_gets_an_image_of_its_own(tool_chain):
-    built = firmware.build("rpi_pico2")
-    family, image = firmware_image.read_uf2(built.uf2.read_bytes())
+    second = firmware.build("rpi_pico2")
+    family, image = firmware_image.read_uf2(second.uf2.read_bytes())
     assert family == 0xE48BFF59
-    assert built.report["natmod"] == "armv7emsp"
+    assert second.report["natmod"] == "armv7emsp"
     # the boot ROM starts what has an IMAGE_DEF in its first 4 kB: executable, Arm, RP2350 (RP2350 datasheet 5.9.3)
     start = image.index(bytes.fromhex("d3deffff"))
     assert start < 4096
@@ -115,7 +115,7 @@ def test_the_pico_2_gets_an_image_of_its_own(tool_chain):
     assert flags & 0xF == 1
     assert flags >> 8 & 7 == 0
     assert flags >> 12 & 7 == 1
-    memory = built.report["memory"]
+    memory = second.report["memory"]
     assert memory["flash_used"] + memory["flash_free"] + memory["file_system"] == 4 * 1024 * 1024
     assert memory["heap"] > 500_000
 
