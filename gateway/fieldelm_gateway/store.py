@@ -182,8 +182,17 @@ class Store:
             raise database.explain(self.path, error) from None
         return node_id
 
+    def replace_key(self, node: int, key: bytes) -> None:
+        """Give a node (its row) another key 0, whose counters begin anew, and no other; inside a transaction."""
+        try:
+            self._connection.execute("DELETE FROM node_key WHERE node = ?", (node,))
+            self._connection.execute("INSERT INTO node_key (node, key_id, key) VALUES (?, 0, ?)", (node, key))
+            self._connection.execute("UPDATE node SET status_counter = NULL, status_key_id = NULL WHERE id = ?", (node,))
+        except sqlite3.Error as error:
+            raise database.explain(self.path, error) from None
+
     def transaction(self) -> AbstractContextManager[None]:
-        """A transaction for `add_node` and `add_command`."""
+        """A transaction for `add_node`, `replace_key` and `add_command`."""
         return database.transaction(self._connection, self.path)
 
     # commands

@@ -25,6 +25,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "node": ("fieldelm_gateway.cli:add_node_arguments", "list the nodes and send them commands"),
         "provision": ("fieldelm_tools.provision", "make a node: its identity, keys and configuration"),
     },
+    "Boards": {
+        "flash": ("fieldelm_tools.flash", "put Fieldelm on a board: firmware, or a package for stock MicroPython"),
+    },
     "Develop": {
         "build": ("fieldelm_tools.build", "build the firmware and the native modules"),
     },

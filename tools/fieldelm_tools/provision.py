@@ -2,8 +2,8 @@
 
     provision(database, out, "fan-2", location="roof") -> Provisioned
 
-The gateway's database gets the node, and `OUT/<name>/config.json` (mode 0600) is what the node is given. The key is in
-these two places only and is never printed.
+The gateway's database gets the node, and `OUT/<name>/config.json` (mode 0600) is what the node is given; a board on a cable
+gets it from there (provision_device.py). The key is nowhere else and is never printed.
 """
 
 import argparse
@@ -12,13 +12,14 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fieldelm import config as node_config
 from fieldelm_gateway import config as gateway_config
+from fieldelm_gateway.cipher import check_value
 from fieldelm_gateway.config import GatewayConfig
 from fieldelm_gateway.nodes import Node, find
 from fieldelm_gateway.store import Store
@@ -27,6 +28,9 @@ from .errors import UsageError
 
 _RADIO_KEYS = ("freq_khz", "sf", "bw", "coding_rate", "preamble_len", "output_power")
 _MOST_NAME = 64
+FILE = "config.json"
+_NEW = ".new"
+_FIXED = ("schema", "role", "board", "name", "eui", "node_id", "keys", "key_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,45 +74,108 @@ def provision(
     board: str = "sim",
     gateway: GatewayConfig | None = None,
     sections: Mapping[str, Any] | None = None,
+    new_key: bool = False,
 ) -> Provisioned:
     """Make a node, or find it again if it was made before.
 
     `gateway`: its channel and number are the node's. `sections` is merged into the node's configuration (`sense`,
-    `learn`, `link`, `radio`, `options`, …). Raises UsageError or the gateway's errors; then nothing has changed.
+    `learn`, `link`, `radio`, `options`, …). `new_key`: a node that was made before gets another key, and whoever has the old
+    one is no longer heard. Raises UsageError or the gateway's errors; then nothing has changed.
     """
-    if not 1 <= len(name) <= _MOST_NAME or not name.isprintable() or name.strip() != name:
-        raise UsageError(f"the name {name!r} cannot be used: 1 to {_MOST_NAME} printable characters")
-    folder = folder_of(out, name)
-    path = folder / "config.json"
+    _check_name(name)
+    path = folder_of(out, name) / FILE
+    gateway, sections = gateway or GatewayConfig(), sections or {}
+    key = secrets.token_bytes(16)
     store = Store(database, create=True)
     try:
         known = find(store.nodes(), name)
         if known and known.name == name:
-            return _again(path, known, database)
+            config = _again(path, known, database, mismatch=new_key)
+            if new_key:
+                if not config:
+                    config = _node_config(known.eui, known.node_id, name, key, board, gateway, sections, str(path))
+                config = {**config, "keys": {"0": key.hex()}, "key_id": 0}
+                with store.transaction():
+                    store.replace_key(known.row, key)
+                    _write(path.with_suffix(_NEW), config)
+                path.with_suffix(_NEW).replace(path)
+            return Provisioned(known.eui, known.node_id, name, known.location, path.parent, config, new=False)
         if path.exists():
             raise UsageError(f"{path} belongs to a node that {database} does not know: choose another name or --out")
-        eui, key = random_eui(), secrets.token_bytes(16)
+        eui = random_eui()
         with store.transaction():
-            tag_bytes = (sections or {}).get("link", {}).get("tag_bytes", 4)
-            now_ms = time.time_ns() // 1_000_000
-            node_id = store.add_node(eui, None, name, location, tag_bytes, key, now_ms)
-            config = _node_config(eui, node_id, name, key, board, gateway or GatewayConfig(), sections or {}, path)
-            _write(path, config)
+            tag_bytes = sections.get("link", {}).get("tag_bytes", 4)
+            node_id = store.add_node(eui, None, name, location, tag_bytes, key, time.time_ns() // 1_000_000)
+            config = _node_config(eui, node_id, name, key, board, gateway, sections, str(path))
+            _write(path.with_suffix(_NEW), config)
+        path.with_suffix(_NEW).replace(path)
     finally:
         store.close()
-    return Provisioned(eui, node_id, name, location, folder, config, new=True)
+    return Provisioned(eui, node_id, name, location, path.parent, config, new=True)
 
 
-def _again(path: Path, known: Node, database: Path) -> Provisioned:
+def try_out(name: str, board: str, gateway: GatewayConfig, sections: Mapping[str, Any], where: str) -> None:
+    """Raise UsageError if such a node could not be made; nothing is."""
+    try:
+        _check_name(name)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+    _node_config(random_eui(), 1, name, bytes(16), board, gateway, sections, where)
+
+
+def _check_name(name: str) -> None:
+    if not 1 <= len(name) <= _MOST_NAME or not name.isprintable() or name.strip() != name:
+        raise UsageError(f"the name {name!r} cannot be used: 1 to {_MOST_NAME} printable characters")
+
+
+def _again(path: Path, known: Node, database: Path, *, mismatch: bool) -> dict[str, Any]:
+    """The configuration of a node that was made before; `mismatch`: its key may be another one, the file may be missing."""
+    slot = known.slot(0)
+    for file in (path, path.with_suffix(_NEW)):  # the second where the first time ended in the middle
+        config = _read(file)
+        if config.get("eui") == known.eui and slot and key_check(config) == slot.check:
+            if file != path:
+                file.replace(path)
+            return config
+    config = _read(path)
+    if config.get("eui") == known.eui:
+        if mismatch:
+            return config
+        raise UsageError(f"{path} has not the key that the gateway has: make a new one with --new-key")
+    if mismatch and not path.exists():
+        return {}
+    raise UsageError(
+        f"{database} has a node {known.name!r} whose file is not {path}: choose another name, its --out, or --new-key"
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        config = {}
-    if config.get("eui") != known.eui:
-        raise UsageError(
-            f"{database} has a node {known.name!r} whose file is not {path}: choose another name, or its --out"
-        )
-    return Provisioned(known.eui, known.node_id, known.name, known.location, path.parent, config, new=False)
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def key_check(config: Mapping[str, Any]) -> str:
+    """Check value of the key in a node's configuration; empty if there is none."""
+    try:
+        return check_value(bytes.fromhex(config["keys"]["0"]))
+    except (KeyError, TypeError, ValueError):
+        return ""
+
+
+def merged(config: Mapping[str, Any], sections: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A configuration with these sections merged into it. Raises UsageError if the node would not take it."""
+    result = dict(config)
+    for section, values in sections.items():
+        old = result.get(section)
+        result[section] = {**old, **values} if isinstance(old, dict) and isinstance(values, dict) else values
+    try:
+        node_config.check(result, where)
+    except node_config.ConfigError as error:
+        raise UsageError(str(error)) from None
+    return result
 
 
 def _node_config(
@@ -119,7 +186,7 @@ def _node_config(
     board: str,
     gateway: GatewayConfig,
     sections: Mapping[str, Any],
-    path: Path,
+    where: str,
 ) -> dict[str, Any]:
     config: dict[str, Any] = {
         "schema": 1,
@@ -133,18 +200,19 @@ def _node_config(
         "radio": {key: getattr(gateway.radio[0], key) for key in _RADIO_KEYS},
         "link": {"gateways": [gateway.gateway.number]},
     }
-    for section, values in sections.items():
-        old = config.get(section)
-        config[section] = {**old, **values} if isinstance(old, dict) else values
-    try:
-        node_config.check(config, str(path))
-    except node_config.ConfigError as error:
-        raise UsageError(str(error)) from None
-    return config
+    return merged(config, sections, where)
+
+
+def change(path: Path, config: Mapping[str, Any]) -> None:
+    """Replace a node's file; whatever happens, the file there is a whole one."""
+    _write(path.with_suffix(_NEW), config)
+    path.with_suffix(_NEW).replace(path)
 
 
 def _write(path: Path, config: Mapping[str, Any]) -> None:
+    """Write a configuration, readable for its owner alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(config, file, indent=2)
         file.write("\n")
@@ -154,10 +222,30 @@ def _write(path: Path, config: Mapping[str, Any]) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `fieldelm provision`."""
-    parser.add_argument("--sim", action="store_true", required=True, help="a simulated node, on the board `sim`")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--sim", action="store_true", help="a simulated node, on the board `sim`")
+    target.add_argument(
+        "--port",
+        metavar="P",
+        help="the board there: auto (the only one plugged in), /dev/ttyACM0, a pty, socket://HOST:PORT",
+    )
+    target.add_argument(
+        "--csv", type=Path, metavar="FILE", help="many: columns name, location, board, port, SECTION.KEY"
+    )
     parser.add_argument("--name", default="node", help="the asset it watches; default: node")
-    parser.add_argument("--count", type=int, default=1, metavar="N", help="make N: NAME-1 to NAME-N")
+    parser.add_argument("--count", type=int, default=1, metavar="N", help="make N: NAME-1 to NAME-N (with --sim)")
     parser.add_argument("--location", default="", help="where that is, for people")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="for example sense.rate_hz=800; repeatable",
+    )
+    parser.add_argument("--modem", action="store_true", help="make the board at --port a modem, which has no key")
+    parser.add_argument("--new-key", action="store_true", help="another key, for a new or erased board of a known node")
+    parser.add_argument("--replace", action="store_true", help="take a board that is another node already")
+    parser.add_argument("--wait", type=float, default=300.0, metavar="S", help="for each board, with --csv (300)")
     parser.add_argument(
         "--out", type=Path, default=Path("nodes"), metavar="DIR", help="for NAME/config.json; default: nodes"
     )
@@ -173,29 +261,58 @@ def run(args: argparse.Namespace) -> int:
     """Make the nodes and print their labels."""
     if not 1 <= args.count <= 65535:
         raise UsageError("--count must be from 1 to 65535")
-    if args.database and not args.config:
-        gateway = GatewayConfig()
-    else:
+    if args.count > 1 and not args.sim:
+        raise UsageError("--count is for --sim: many boards are a table, --csv FILE")
+    for option, given in (("--new-key", args.new_key), ("--replace", args.replace), ("--modem", args.modem)):
+        if given and not args.port:
+            raise UsageError(f"{option} needs --port, the board that is meant")
+    sections = settings(args.set, "--set")
+    if args.modem:
+        from . import provision_device
+
+        return provision_device.run_modem(args)
+    gateway = GatewayConfig()
+    if args.config or not args.database:
         gateway = gateway_config.load(gateway_config.find(args.config))
-    air = args.air or (gateway.radio[0].address if gateway.radio[0].kind == "air" else None)
-    names = [args.name] if args.count == 1 else [f"{args.name}-{i}" for i in range(1, args.count + 1)]
-    made = [
-        provision(
-            args.database or gateway.database_path(),
-            args.out,
-            name,
-            location=args.location,
-            gateway=gateway,
-            sections={"options": {"air": air}} if air else {},
-        )
-        for name in names
-    ]
-    if args.json:
+    if args.sim:
+        air = args.air or (gateway.radio[0].address if gateway.radio[0].kind == "air" else None)
+        if air:
+            sections["options"] = {"air": air, **sections.get("options", {})}
+        names = [args.name] if args.count == 1 else [f"{args.name}-{i}" for i in range(1, args.count + 1)]
+        database = args.database or gateway.database_path()
+        made = [
+            provision(database, args.out, name, location=args.location, gateway=gateway, sections=sections)
+            for name in names
+        ]
+        return show(made, args.out, as_json=args.json)
+    from . import provision_device
+
+    return provision_device.run(args, gateway, sections)
+
+
+def settings(given: Sequence[str], where: str) -> dict[str, dict[str, Any]]:
+    """`["sense.rate_hz=800"]` as `{"sense": {"rate_hz": 800}}`; a value that is no JSON is text. Raises UsageError."""
+    found: dict[str, Any] = {}
+    for text in given:
+        path, equals, value = text.partition("=")
+        section, _, key = path.strip().partition(".")
+        if not (equals and section and key) or section in _FIXED:
+            raise UsageError(f"{where} {text!r}: write SECTION.KEY=VALUE, for example sense.rate_hz=800")
+        try:
+            found.setdefault(section, {})[key] = json.loads(value)
+        except ValueError:
+            found.setdefault(section, {})[key] = value.strip()
+    return found
+
+
+def show(made: Sequence[Provisioned], out: Path, *, as_json: bool) -> int:
+    """Print what was made; return the exit code."""
+    if as_json:
         keys = ("eui", "node_id", "name", "location", "new")
         cards = [{**{key: getattr(node, key) for key in keys}, "folder": str(node.folder)} for node in made]
         print(json.dumps({"nodes": cards}))
         return 0
     for node in made:
         print(node.label() + ("" if node.new else "  (was there already)"))
-    print(f"configuration: {args.out}/<name>/config.json, secret: it holds the key")
+    print(f"configuration: {out}/<name>/{FILE}, secret: it holds the key")
     return 0
