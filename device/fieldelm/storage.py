@@ -7,6 +7,7 @@ middle of a write the other file still holds the generation before. Flash wear i
 import os
 import struct
 from binascii import crc32
+from errno import ENOENT
 
 from micropython import const
 
@@ -24,7 +25,8 @@ class StorageError(OSError):
 class Record:
     """One value of any length under ``path``, kept in ``path + ".a"`` and ``path + ".b"``.
 
-    After ``open``: ``length`` of the data, and ``damaged`` if one twin was spoilt, by a power cut while writing or by worn flash.
+    After ``open``: ``length`` of the data; ``damaged`` if one twin was spoilt, by a power cut while writing or by worn flash;
+    ``first_cut`` if that is all there is, so that power was cut while the first value ever was written.
     """
 
     def __init__(self, path):
@@ -35,13 +37,14 @@ class Record:
         self._trailer = bytearray(_TRAILER)
         self.length = 0
         self.damaged = False
+        self.first_cut = False
 
     def _check(self, path):
         # generation of a sound file, -1 for none, -2 for a spoilt one
         try:
             size = os.stat(path)[6]
-        except OSError:
-            return -1
+        except OSError as error:
+            return -1 if error.errno == ENOENT else -2
         length = size - _TRAILER
         if length < 0:
             return -2
@@ -71,6 +74,7 @@ class Record:
         first = self._check(self._paths[0])
         second = self._check(self._paths[1])
         self.damaged = first == -2 or second == -2
+        self.first_cut = first == -2 and second == -1
         if first < 0 and second < 0:
             if self.damaged:
                 raise StorageError("%s and its twin are spoilt" % self._paths[0])
@@ -121,17 +125,22 @@ class Counters:
     def __init__(self, path):
         self._record = Record(path)
         self._buffer = bytearray(8)
-        file = self._record.open()
+        try:
+            file = self._record.open()
+        except StorageError:
+            if not self._record.first_cut:
+                raise
+            file = None
         self.frame = self.sequence = 0
         if file is not None:
             file.close()
             if not self._record.read(self._buffer):
                 raise StorageError("%s holds something else" % path)
             self.frame, self.sequence = struct.unpack("<II", self._buffer)
-            if self._record.damaged:
-                # The spoilt twin may have been the newer one, so step over the block that it may have reserved.
-                self.frame += COUNTER_BLOCK
-                self.sequence = (self.sequence + _SEQUENCE_BLOCK) & 0xFFFFFFFF
+        if self._record.damaged:
+            # The spoilt copy may have been the newer or the only one, so step over the block that it may have reserved.
+            self.frame += COUNTER_BLOCK
+            self.sequence = (self.sequence + _SEQUENCE_BLOCK) & 0xFFFFFFFF
         self._frame_ceiling = self.frame
         self._sequence_ceiling = self.sequence
 

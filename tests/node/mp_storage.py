@@ -1,6 +1,7 @@
 """fieldelm.storage: what a power cut can do to files, and numbers that never repeat."""
 
 from binascii import crc32
+from os import remove
 
 from fieldelm.storage import COUNTER_BLOCK, Counters, Record, StorageError
 
@@ -163,6 +164,24 @@ def test_two_spoilt_counters_are_an_error():
     except StorageError:
         return
     raise AssertionError("counters began again")
+
+
+def test_power_cut_in_the_very_first_reservation_needs_no_new_key():
+    # a bouncing battery contact: the file is empty or half written, and there is no twin yet
+    for cut in range(20):
+        first = Counters("first%d" % cut)
+        first.next_sequence()
+        first.next_frame()
+        used = first.sequence, first.frame
+        path = "first%d" % cut
+        remove(path + ".b")
+        _copy(path + ".a", "whole")
+        _copy("whole", path + ".a", cut)
+        again = Counters(path)
+        assert again.next_sequence() > used[0]
+        assert again.next_frame() > used[1]
+        last = again.frame
+        assert Counters(path).next_frame() > last
 
 
 def test_crc_is_the_common_one():
