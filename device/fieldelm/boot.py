@@ -51,7 +51,7 @@ class Starts:
 
 
 def note(error, now_ms):
-    """Append an exception to the file of errors, which never grows beyond 2 × 3 kB. It is no error if it cannot be written."""
+    """Append an exception to the file of errors; it and the one before stay below 3 kB each. A full file system is no error."""
     text = io.StringIO()
     text.write("%s, %d s after the start, %d bytes free\n" % (__version__, now_ms // 1000, gc.mem_free()))
     sys.print_exception(error, text)
@@ -174,13 +174,13 @@ def _app(settings, board):
         from fieldelm.modem import Modem
 
         return Modem(board)
+    import fieldelm
     from fieldelm import kernel_test
 
     problem = kernel_test.make_sound()
     if problem:
-        board.problems.append(problem)
         say(problem)
-    del sys.modules["fieldelm.kernel_test"]
+    del kernel_test, fieldelm.kernel_test, sys.modules["fieldelm.kernel_test"]
     from fieldelm.node import Node
 
     gc.collect()
@@ -203,8 +203,11 @@ def _safe_mode(board, starts, failed, path, open_board):
 def _failed(board, error):
     # the app has failed: write it down, give a person time to read, and begin anew
     gc.collect()
-    note(error, board.clock.now_ms())
     sys.print_exception(error)
+    try:
+        note(error, board.clock.now_ms())
+    except Exception:  # out of memory, for example
+        pass
     say("failed; restart in %d s, Ctrl-C leaves the REPL" % (_PAUSE_MS // 1000))
     until = board.clock.now_ms() + _PAUSE_MS
     while board.clock.now_ms() < until:

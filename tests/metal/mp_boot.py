@@ -1,0 +1,230 @@
+"""fieldelm.boot: what stands between power-on and the app, and that nothing there locks anybody out or ends for good."""
+
+import os
+
+from pico import USB, Pico, machine, time
+
+from fieldelm import codes, frame, payloads
+from fieldelm.storage import Record
+
+
+def _fail(words="it broke"):
+    def cycle(board):
+        board.clock.sleep_ms(1000)
+        raise RuntimeError(words)
+
+    return cycle
+
+
+def _minutes(minutes):
+    return minutes * 60 * 1000000
+
+
+def test_without_configuration_it_says_so_and_leaves_the_repl_to_a_computer():
+    pico = Pico(config=False)
+    before = time.us
+    assert pico.start() == "reset"  # nobody there: it looks again later
+    assert _minutes(15) <= time.us - before < _minutes(16)
+    assert "config.json" in pico.said[0] and "provision" in pico.said[0]
+    assert pico.flashes >= 4 * 60  # four flashes, again and again
+    assert machine.wakes > 100  # asleep in between
+    machine.memory[USB] = 7
+    machine.memory[0x40058000] = 0x40000000
+    assert pico.start() == "REPL"
+    assert machine.memory[0x40058000] == 0  # the watchdog does not bite whoever works there
+
+
+def test_wrong_configuration_is_no_failed_start():
+    pico = Pico()
+    for text in ("{", '{"schema": 1}', '{"schema": 1, "board": "rpi_pico2"}'):
+        with open("config.json", "w") as file:
+            file.write(text)
+        for _ in range(2):
+            assert pico.start() == "reset"
+        assert "config.json" in pico.said[-1] and "safe mode" not in pico.said[-1], pico.said[-1]
+    with open("board.json", "w") as file:
+        file.write("[")
+    assert pico.start() == "reset" and "board.json" in pico.said[-1]
+    assert pico.boot.Starts().failed == 0
+
+
+def test_three_failed_starts_lead_to_safe_mode_and_an_hour_later_out_of_it():
+    pico = Pico()
+    pico.app(_fail())
+    for _ in range(3):
+        before = time.us
+        assert pico.start() == "reset"
+        assert time.us - before > 30 * 1000000  # no hot loop
+    assert not pico.radio.sent
+    before = time.us
+    assert pico.start() == "reset"
+    assert time.us - before >= _minutes(60)
+    assert any("safe mode" in text and "errors.txt" in text for text in pico.said)
+    kind, payload = pico.heard()[0]
+    status = payloads.unpack(payloads.STATUS, payload)
+    assert kind == frame.STATUS and codes.STATES[status["state"]] == "safe_mode"
+    assert 3800 < status["battery_mv"] < 4000 and status["heartbeat_s"] == 900
+    with open("errors.txt") as file:
+        assert "RuntimeError: it broke" in file.read()
+    # one more attempt; it fails, so safe mode again at the next start
+    assert pico.start() == "reset" and pico.start() == "reset"
+    assert len([text for text in pico.said if "safe mode" in text]) == 2
+    # now the app is sound
+    pico.app(lambda board: board.clock.sleep_ms(60000) or _stop_after(pico, 5))
+    assert pico.start() == "REPL"
+    assert pico.boot.Starts().failed == 0
+
+
+def _stop_after(pico, cycles):
+    pico.cycles = getattr(pico, "cycles", 0) + 1
+    if pico.cycles == cycles:
+        raise KeyboardInterrupt
+
+
+def test_safe_mode_whose_report_fails_too_is_reached_all_the_same():
+    pico = Pico()
+    pico.boot.Starts().count(4)  # the watchdog has bitten while it was reporting
+    machine.memory[USB] = 7
+    assert pico.start() == "REPL"
+    assert not pico.radio.sent
+    pico.boot.Starts().count(3)
+    machine.spi(1).chips[:] = []
+    assert pico.start() == "REPL"
+    assert any("RegVersion" in text for text in pico.said)
+
+
+def test_a_start_that_lasted_two_minutes_has_not_failed():
+    pico = Pico()
+    lengths = []
+
+    def cycle(board):
+        board.clock.sleep_ms(10000)
+        lengths.append(pico.boot.Starts().failed)
+        if len(lengths) == 14:
+            raise RuntimeError
+
+    pico.app(cycle)
+    assert pico.start() == "reset"
+    assert lengths[:12] == [1] * 12 and lengths[13:] == [0]
+    for _ in range(5):
+        del lengths[:]
+        assert pico.start() == "reset"
+    assert not any("safe mode" in text for text in pico.said)
+
+
+def test_ctrl_c_and_a_wanted_reboot_are_no_failures():
+    pico = Pico()
+
+    def interrupt(board):
+        raise KeyboardInterrupt
+
+    pico.app(interrupt)
+    for _ in range(5):
+        assert pico.start() == "REPL"
+    pico.app(lambda board: board.reboot())
+    machine.cause = machine.WDT_RESET
+    for _ in range(5):
+        assert pico.start() == "reset"
+    assert not any("safe mode" in text for text in pico.said)
+
+
+def test_the_pin_leaves_the_repl_before_anything_else():
+    pico = Pico()
+    machine.wire(22)(0)
+    machine.wire(22).held = True
+    before = os.listdir()
+    assert pico.start() == "REPL"
+    assert os.listdir() == before and not pico.radio.sent and machine.fed_us == 0
+    assert pico.flashes == 5
+
+
+def test_file_system_that_cannot_be_written():
+    def full(record, parts):
+        raise OSError(28)
+
+    pico = Pico()
+    Record.store = full
+    before = time.us
+    assert pico.start() == "reset"
+    assert _minutes(15) <= time.us - before < _minutes(16)
+    assert "file system" in pico.said[0] and not pico.radio.sent
+
+
+def test_spoilt_counters_send_nothing():
+    pico = Pico()
+    for name in ("counters.a", "counters.b"):
+        with open(name, "w") as file:
+            file.write("rubbish")
+    assert pico.start() == "reset"
+    assert "new key" in pico.said[-1] and not pico.radio.sent
+    assert pico.boot.Starts().failed == 0
+
+
+def test_errors_file_stays_small():
+    pico = Pico()
+    for i in range(50):
+        try:
+            raise ValueError("number %d" % i)
+        except ValueError as error:
+            pico.boot.note(error, 1000 * i)
+    sizes = [os.stat(name)[6] for name in ("errors.txt", "errors.old")]
+    assert 0 < sizes[0] < 3100 and 0 < sizes[1] < 3100, sizes
+    with open("errors.txt") as file:
+        assert "number 49" in file.read()
+
+
+def test_silent_radio_and_sensor_are_said_and_tried_again_at_a_bounded_rate():
+    pico = Pico()
+    machine.spi(0).chips[:] = []
+    machine.spi(1).chips[:] = []
+    from fieldelm.node import Node
+
+    cycle = Node.cycle
+    transfers = []
+
+    def watched(node):
+        if time.us > pico.until:
+            raise KeyboardInterrupt
+        transfers.append(machine.spi(0).transfers + machine.spi(1).transfers)
+        cycle(node)
+
+    Node.cycle = watched
+    pico.until = time.us + _minutes(30)
+    assert pico.start() == "REPL"
+    assert any("SX1276: RegVersion" in text for text in pico.said) and any(
+        "ADXL345: DEVID" in text for text in pico.said
+    )
+    assert transfers[-1] - transfers[0] < 31 * 10, transfers[-1]  # some registers a minute
+    # the wires are mended
+    machine.spi(0).chips[:] = [pico.sensor]
+    machine.spi(1).chips[:] = [pico.radio]
+    pico.until = time.us + _minutes(3)
+    machine.spi(0).chips[:] = []  # of the sensor only later
+    assert pico.start() == "REPL"
+    hello = [payload for kind, payload in pico.heard() if kind == frame.HELLO][0]
+    assert codes.SENSOR_FAULTS[payloads.unpack(payloads.HELLO, hello)["reports_fault"]] == "dead"
+    machine.spi(0).chips[:] = [pico.sensor]
+    pico.until = time.us + _minutes(3)
+    assert pico.start() == "REPL"
+    hello = [payload for kind, payload in pico.heard() if kind == frame.HELLO][-1]
+    assert payloads.unpack(payloads.HELLO, hello)["reports_fault"] == 0
+
+
+def test_kernels_are_checked_and_replaced():
+    from fieldelm import kernel_test, kernels, kernels_py
+
+    assert kernel_test.wrong(kernels_py) is None
+    assert kernel_test.make_sound() is None
+
+    class Broken:
+        pass
+
+    for name in kernel_test._NAMES:
+        broken = Broken()
+        for other in kernel_test._NAMES:
+            setattr(broken, other, getattr(kernels_py, other))
+        setattr(broken, name, lambda *arguments: None)
+        assert kernel_test.wrong(broken), name
+    native, kernels.score = kernels.score, lambda *arguments: None
+    assert "Python" in kernel_test.make_sound() and kernels.NAME == "python"
+    assert kernels.score is kernels_py.score and native is not None
