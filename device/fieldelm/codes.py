@@ -69,7 +69,18 @@ SEVERITY_OF_EVENT = {
 }
 
 # 0 is not a command: an all-zero payload never does anything.
-COMMANDS = (None, "retrain", "policy", "interval", "identify", "reboot")
+COMMANDS = (
+    None,
+    "retrain",
+    "policy",
+    "interval",
+    "identify",
+    "reboot",
+    "commission",
+    "confirm_change",
+    "call_fault",
+    "service",
+)
 
 # How a node answers a command.
 RESULTS = ("ok", "unknown_command", "bad_arguments", "not_now", "failed")

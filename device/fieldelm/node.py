@@ -75,6 +75,7 @@ class Node:
         self._sensor_silent = False
         self._fault_at_start = getattr(board, "reports_fault", None)
         self._reported_state = None
+        self._service_until_ms = None  # somebody works on the machine: nothing is sensed, learned or decided
         now = self.clock.now_ms()
         self._started_ms = now
         self._next_window_ms = now
@@ -167,6 +168,12 @@ class Node:
 
     # sensing
 
+    def state(self):
+        """The watcher's state, or ``service``, which ends by itself when its time is over."""
+        if self._service_until_ms is not None and self.clock.now_ms() >= self._service_until_ms:
+            self._service_until_ms = None
+        return self.watcher.state if self._service_until_ms is None else "service"
+
     def sense(self):
         """Take one window and judge it. Raises EOFError when a recording has ended."""
         try:
@@ -244,7 +251,7 @@ class Node:
             if event is None:
                 break
             self._alert(event)
-        if self.watcher.state != self._reported_state:
+        if self.state() != self._reported_state:
             self._next_status_ms = min(self._next_status_ms, self._last_status_ms + _STATUS_SPACING_MS)
         if self.clock.now_ms() >= self._next_status_ms:
             self._status()
@@ -330,7 +337,7 @@ class Node:
             link.buffer,
             link.payload_start(frame.STATUS),
             {
-                "state": codes.STATES.index(w.state),
+                "state": codes.STATES.index(self.state()),
                 "policy": codes.POLICIES.index(w.policy),
                 "verdict": codes.VERDICTS.index(w.verdict),
                 "mode": w.mode,
@@ -355,7 +362,7 @@ class Node:
         self._last_status_ms = now
         # a little early, each time by another amount: two nodes that collide once do not collide again
         self._next_status_ms = now + self.heartbeat_ms - self.link.random_below(self.heartbeat_ms // 16)
-        self._reported_state = w.state
+        self._reported_state = self.state()
         self._exchange(frame.STATUS, "STATUS", end, False)
 
     # commands
@@ -433,6 +440,10 @@ class Node:
             return self._save_settings()
         elif name == "identify":
             self.board.identify(given["seconds"])
+        elif name == "service":
+            self._service_until_ms = self.clock.now_ms() + given["minutes"] * 60000
+        elif name != "reboot":
+            return "ok" if getattr(w, name)() else "not_now"  # commission, confirm_change, call_fault
         return "ok"  # reboot happens after the answer
 
     # the cycle
@@ -443,7 +454,8 @@ class Node:
         if now >= self._next_window_ms:
             # keep the phase, but do not run after windows that talking has swallowed
             self._next_window_ms = max(self._next_window_ms + self.period_ms, now)
-            self.sense()
+            if self.state() != "service":
+                self.sense()
         self.talk()
         now = self.clock.now_ms()
         if self.watcher.worth_saving or now - self._saved_ms > _SAVE_EVERY_MS:

@@ -69,6 +69,10 @@ ARGUMENTS = {
     "interval": (("window_period_s", "H", "s, 0: leave"), ("heartbeat_s", "H", "s, 0: leave")),
     "identify": (("seconds", "B", "s"),),
     "reboot": (),
+    "commission": (),
+    "confirm_change": (),
+    "call_fault": (),
+    "service": (("minutes", "H", "0: ends it"),),
 }
 
 NO_BAND = 255

@@ -323,6 +323,13 @@ class Watcher:
         self._commission("commissioning" if self.state == "commissioning" else "relearning")
         return True
 
+    def commission(self):
+        """Forget everything, as after a repair, and be commissioned from the next row on. False while the sensor is faulty."""
+        if self.state == "sensor_fault":
+            return False
+        self._commission("commissioning")
+        return True
+
     def set_policy(self, policy):
         """What to do about a change that looks like a new environment: ``auto`` relearns, ``ask`` waits, ``never`` alarms."""
         if policy not in POLICIES:

@@ -58,6 +58,10 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
         "interval": "how often it measures, and how often it says that it is alive",
         "identify": "make it blink",
         "reboot": "restart it",
+        "commission": "commission it anew, as after a repair",
+        "confirm_change": "what changed is no fault: it goes on with what it has learned, or learns it",
+        "call_fault": "what changed is a fault: it alarms, and returns to what it knew before",
+        "service": "somebody works on the machine: it rests for a time",
     }
     for name in commands.COMMANDS:
         action = actions.add_parser(name, help=helps[name], allow_abbrev=False)
@@ -71,6 +75,8 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument(
                 "--heartbeat", dest="heartbeat_s", type=int, metavar="S", help="seconds from STATUS to STATUS"
             )
+        elif name == "service":
+            action.add_argument("--minutes", type=int, metavar="M", help="default: 120; 0 ends it")
         elif name == "identify":
             action.add_argument("--seconds", type=int, metavar="S", help="default: 30")
         _add_config(action)
@@ -79,7 +85,7 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
             type=float,
             default=0,
             metavar="S",
-            help="wait so long for the node's answer; default: do not wait",
+            help="wait so long for the node's answer, and exit with 1 if none has come; default: do not wait",
         )
         action.add_argument("--json", action="store_true", help="one JSON document")
         action.set_defaults(run=_command, command=name)
@@ -230,10 +236,11 @@ def _report(store: Store, command: Command, args: argparse.Namespace) -> int:
     elif known.state == "expired":
         message = "the node has not answered in time"
     answered_badly = known.state == "expired" or (known.state == "done" and known.result != "ok")
+    unanswered = known.state == "waiting" and args.wait > 0
     if args.json:
         print(
             json.dumps({"id": known.request_id, "command": known.command, "state": known.state, "result": known.result})
         )
     else:
         print(f"{args.node}: {known.command}: {message}")
-    return FAILED if answered_badly else DONE
+    return FAILED if answered_badly or unanswered else DONE

@@ -11,10 +11,10 @@ from .nodes import Node
 from .store import Command
 
 COMMANDS = tuple(name for name in codes.COMMANDS if name)
-REPLY_KEYS = ("schema", "id", "node", "expires_s")  # of a request, beside the command's own arguments
+REPLY_KEYS = ("schema", "id", "node", "expires_s", "by")  # of a request, beside the command's own arguments
 
 # argument -> lowest, highest; 0 in `interval` means "leave as it is" and is written by leaving the argument out
-_RANGES = {"window_period_s": (1, 65535), "heartbeat_s": (10, 65535), "seconds": (1, 255)}
+_RANGES = {"window_period_s": (1, 65535), "heartbeat_s": (10, 65535), "seconds": (1, 255), "minutes": (0, 65535)}
 
 _SENTENCES = {
     "ok": "done",
@@ -41,6 +41,8 @@ def check_arguments(command: str, given: Mapping[str, Any]) -> dict[str, int]:
         return {"policy": _choice("policy", given.get("policy"), codes.POLICIES)}
     if command == "identify":
         return {"seconds": _number("seconds", given.get("seconds", 30))}
+    if command == "service":
+        return {"minutes": _number("minutes", given.get("minutes", 120))}
     if command == "interval":
         if not given:
             raise RequestError("interval needs window_period_s, heartbeat_s or both, in seconds")

@@ -21,6 +21,10 @@ def test_every_command_reaches_the_node_and_its_answer_comes_back(bench):
         "interval": {"window_period_s": 600, "heartbeat_s": 1800},
         "identify": {"seconds": 45},
         "reboot": {},
+        "commission": {},
+        "confirm_change": {},
+        "call_fault": {},
+        "service": {"minutes": 30},
     }
     assert set(asked) == {name for name in codes.COMMANDS if name}
     for name, arguments in asked.items():
@@ -237,6 +241,10 @@ def test_commands_from_the_command_line(bench, configured):
     answer = json.loads(waiting.communicate(timeout=20)[0])
     assert waiting.returncode == 0
     assert (answer["state"], answer["result"]) == ("done", "ok")
+
+    unanswered = fieldelm("node", "retrain", node.name, "--wait", "0.3", "--config", configured)
+    assert unanswered.returncode == 1
+    assert "waits until the node speaks" in unanswered.stdout
 
 
 def test_the_list_of_nodes(bench, configured):

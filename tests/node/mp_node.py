@@ -128,6 +128,45 @@ def test_commands_change_the_node():
     assert again.watcher.policy == "ask" and again.period_ms == 30000 and again.heartbeat_ms == 300000
 
 
+def test_service_rests_the_node_for_its_time():
+    board, node = _node()
+    _run(node, _TRAIN + _CALIBRATE + 5)
+    service = codes.COMMANDS.index("service")
+    node._next_status_ms = board.clock.ms
+    board.gateway.answers = [board.gateway.command(service, 1, b"\x0a\x00")]
+    node.talk()
+    assert payloads.unpack(payloads.RESPONSE, _heard(board, frame.RESPONSE)[-1])["result"] == 0
+    rows = board.sensor.windows
+    started = board.clock.ms
+    while board.clock.ms < started + 590000:
+        node.cycle()
+    assert board.sensor.windows == rows and node.state() == "service"
+    state = codes.STATES[_last_status(board)["state"]]
+    assert state == "service"
+    while board.clock.ms < started + 900000:
+        node.cycle()
+    assert board.sensor.windows > rows and node.state() == "watching"
+    state = codes.STATES[_last_status(board)["state"]]
+    assert state == "watching"
+
+
+def test_maintenance_commands_reach_the_watcher():
+    board, node = _node()
+    _run(node, _TRAIN + _CALIBRATE + 5)
+    results = {}
+    for sequence, name in enumerate(("confirm_change", "call_fault", "commission"), 1):
+        node._next_status_ms = board.clock.ms
+        board.gateway.answers = [board.gateway.command(codes.COMMANDS.index(name), sequence, b"")]
+        node.talk()
+        results[name] = codes.RESULTS[payloads.unpack(payloads.RESPONSE, _heard(board, frame.RESPONSE)[-1])["result"]]
+    assert results == {"confirm_change": "not_now", "call_fault": "not_now", "commission": "ok"}
+    assert node.watcher.state == "commissioning"
+    before = len(_heard(board, frame.ALERT))
+    _run(node, _TRAIN + _CALIBRATE + 5)
+    events = _events(board)[before:]
+    assert "commissioned" in events
+
+
 def test_command_that_comes_again_is_answered_not_repeated():
     board, node = _node()
     _run(node, 3)

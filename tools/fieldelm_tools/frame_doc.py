@@ -104,6 +104,7 @@ MEANING = {
     "gateway": "number of the gateway that asked",
     "result": "{RESULTS}",
     "seconds": "how long",
+    "minutes": "how long somebody works on the machine: nothing is sensed",
 }
 
 
