@@ -6,12 +6,14 @@ Everything happens in the thread that calls `wait`: it is paho's network loop as
 import select
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from paho.mqtt import client as paho
+from paho.mqtt.client import DisconnectFlags
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -22,6 +24,7 @@ from .errors import BrokerLostError, ConfigError
 _CONNECT_S = 5.0
 GREETING_S = 3.0
 """patience with a broker that does not greet: some take what they do not understand for a reason to say nothing"""
+_LOOK_S = 0.2
 _UNSUPPORTED_PROTOCOL = 132
 _ANY_NUMBER = 65535
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
@@ -117,9 +120,13 @@ class Connection:
         will: tuple[str, str],
         *,
         greeting_s: float = GREETING_S,
+        give_up: Callable[[], bool] = lambda: False,
         client_id_suffix: str = "",
     ) -> None:
-        """Connect, or raise BrokerLostError, ProtocolRefusedError or ConfigError with the reason."""
+        """Connect, or raise BrokerLostError, ProtocolRefusedError or ConfigError with the reason.
+
+        Waiting for the broker's greeting ends when `give_up` says so, too.
+        """
         self.protocol = protocol
         self.receive_maximum = _ANY_NUMBER
         """publications that the broker wants to have unconfirmed at most"""
@@ -145,12 +152,12 @@ class Connection:
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         try:
-            self._connect(mqtt, greeting_s)
+            self._connect(mqtt, greeting_s, give_up)
         except BrokerLostError:
             self.close()
             raise
 
-    def _connect(self, mqtt: Mqtt, greeting_s: float) -> None:
+    def _connect(self, mqtt: Mqtt, greeting_s: float, give_up: Callable[[], bool]) -> None:
         where = f"{self._host}:{self._port}"
         arguments: dict[str, Any] = {"clean_start": True} if self.protocol == "5" else {}
         try:
@@ -162,8 +169,8 @@ class Connection:
         until = time.monotonic() + greeting_s
         bell = Bell()
         try:
-            while self._greeting is None and time.monotonic() < until:
-                self.wait(bell, until - time.monotonic())
+            while self._greeting is None and time.monotonic() < until and not give_up():
+                self.wait(bell, min(until - time.monotonic(), _LOOK_S))
         except BrokerLostError as error:
             if self._greeting is None:
                 raise ProtocolRefusedError(
@@ -188,8 +195,10 @@ class Connection:
         self.receive_maximum = getattr(properties, "ReceiveMaximum", _ANY_NUMBER)
         self._greeting = reason
 
-    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
-        self._lost = str(reason)
+    def _on_disconnect(
+        self, _client: Any, _data: Any, flags: DisconnectFlags, reason: ReasonCode, _properties: Any
+    ) -> None:
+        self._lost = str(reason) if flags.is_disconnect_packet_from_server else "the broker hung up"
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         self._notices.append(Confirmed(mid, str(reason) if reason.is_failure else ""))

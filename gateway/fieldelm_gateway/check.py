@@ -11,6 +11,7 @@ from . import documents
 from .broker import Connection, ProtocolRefusedError, address
 from .config import GatewayConfig, Radio
 from .errors import GatewayError
+from .ingress_serial import explain
 from .store import Store
 
 _CONNECT_S = 3.0
@@ -70,9 +71,10 @@ def _radio(radio: Radio) -> Result:
     except (OSError, ValueError, serial.SerialException) as error:
         if "exclusively lock" in str(error):
             return _good(what, f"{radio.port} is in use, probably by the running gateway")
-        place = radio.address if radio.kind == "air" else radio.port
+        if radio.kind == "serial":
+            return _bad(what, f"{radio.port}: {explain(error)}")
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        return _bad(what, f"{place}: {reason}: is it there, and is [[radio]] right?")
+        return _bad(what, f"{radio.address}: {reason}: is the air server running, and [[radio]] address right?")
     return _good(what, f"{radio.port} can be opened")
 
 

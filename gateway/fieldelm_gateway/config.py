@@ -39,6 +39,18 @@ def _name(value: str) -> str | None:
     return None if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value) else '1 to 64 letters, digits, "-" or "_"'
 
 
+def _printable(value: str) -> str | None:
+    return None if len(value) <= 128 and value.isprintable() else "at most 128 printable characters"
+
+
+def _file(value: str) -> str | None:
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        return "a path; this user has no home"
+    return "a path" if "\0" in value else None
+
+
 def _duty_cycle(value: float | str) -> str | None:
     if value == "unlimited" or (isinstance(value, int | float) and 0 < value <= 1):
         return None
@@ -72,14 +84,14 @@ class Identity:
 
     name: str = setting("gateway", 'Part of every topic: letters, digits, "-" and "_".', _name)
     number: int = setting(1, "1 to 255. Gateways that hear the same nodes need different numbers.", between(1, 255))
-    location: str = setting("", "Where it hangs, for people.")
+    location: str = setting("", "Where it hangs, for people.", _printable)
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
     """Where nodes, keys, the log and what waits for the broker are kept."""
 
-    path: str = setting("", "A file; empty means the place your system keeps such files in.", shown=False)
+    path: str = setting("", "A file; empty means the place your system keeps such files in.", _file, shown=False)
     outbox_limit: int = setting(
         100_000,
         "Messages that may wait for the broker. When it is full the gateway stops acknowledging.",
@@ -92,11 +104,11 @@ class Mqtt:
     """The broker."""
 
     url: str = setting("mqtt://localhost:1883", "Address of the broker.", _broker)
-    username: str = setting("", "Name to log in with; empty: none.", shown=False)
+    username: str = setting("", "Name to log in with; empty: none.", _printable, shown=False)
     password_file: str = setting(
-        "", "File whose first line is the password; it should be readable by the gateway only.", shown=False
+        "", "File whose first line is the password; it should be readable by the gateway only.", _file, shown=False
     )
-    client_id: str = setting("", 'Empty means "fieldelm-" and the gateway\'s name.', shown=False)
+    client_id: str = setting("", 'Empty means "fieldelm-" and the gateway\'s name.', _printable, shown=False)
     protocol: Literal["auto", "5", "3.1.1"] = setting(
         "auto", '"auto" speaks MQTT 5, and 3.1.1 where the broker knows no better.'
     )
@@ -210,6 +222,8 @@ def read(text: str, where: str) -> GatewayConfig:
     values: dict[str, Any] = {}
     for name, cls in sections.items():
         values[name] = _section(cls, document.get(name, {}), f"{where}: [{name}]")
+    if values["mqtt"].password_file and not values["mqtt"].username:
+        raise ConfigError(f"{where}: [mqtt]: password_file needs a username")
     radios = document.get("radio", [{}])
     if not isinstance(radios, list) or not radios:
         raise ConfigError(f"{where}: radio must be one or more [[radio]] sections, with two brackets")

@@ -73,6 +73,7 @@ class Core:
         self._cards_changed = False
         self._due_ms: int | None = None
         self._health_due_ms = 0
+        self._connections_told = 0
 
     def run(self) -> None:
         """Work until Stop. Raises GatewayError when the database is damaged."""
@@ -156,7 +157,7 @@ class Core:
                 return
             batch.request_ids.add(command.request_id)
             batch.writes.commands_new.append(command)
-            log.info("%s: %s waits for it to speak", state.rows[command.node].name, command.command)
+            batch.notes.append(f"{state.rows[command.node].name}: {command.command} waits for it to speak")
         except RequestError as error:
             name = request.command[:64]
             document = documents.refusal(requests.request_id(request.payload), name, str(error), now)
@@ -203,6 +204,8 @@ class Core:
 
     def _adopt(self, batch: Batch, added: list[Command]) -> None:
         self.state.adopt(batch)
+        for note in batch.notes:
+            log.info("%s", note)
         for command in added:
             self.state.waiting.add(command)
         for uplink, answer in batch.answers:
@@ -234,7 +237,8 @@ class Core:
         if self._cards_changed:
             self._cards_changed = False
             self._publisher.remember(topics.nodes, documents.node_list(self.state.nodes.values()))
-        if now.monotonic_ms >= self._health_due_ms:
+        if now.monotonic_ms >= self._health_due_ms or self._publisher.connections != self._connections_told:
+            self._connections_told = self._publisher.connections
             self._health_due_ms = now.monotonic_ms + _HEALTH_EVERY_MS
             self._publisher.remember(topics.health, self._health(now))
 

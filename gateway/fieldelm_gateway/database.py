@@ -79,6 +79,15 @@ def connect(path: Path, *, create: bool = False, read_only: bool = False) -> sql
     return connection
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Tells one file from another that has taken its place; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _create(path: Path) -> None:
     # keys are in it: nobody else may ever read it, and SQLite gives its other files the same mode
     try:

@@ -141,7 +141,10 @@ def event_ms(uplink: Uplink, alert: Alert) -> int:
 
 
 def event(verified: Verified, uplink: Uplink, alert: Alert, sequence: int) -> dict[str, Any]:
-    """The event document; `sequence` has all 32 bits."""
+    """The event document; `sequence` has all 32 bits.
+
+    A node that starts skips counters, so what a `boot` seems to miss if its HELLO was not heard may never have been sent.
+    """
     node = verified.node
     return {
         "schema": SCHEMA,
@@ -163,7 +166,7 @@ def event(verified: Verified, uplink: Uplink, alert: Alert, sequence: int) -> di
         "rssi": uplink.rssi,
         "snr": uplink.snr,
         "counter": verified.counter,
-        "lost_before": verified.lost_before,
+        "lost_before": None if alert.type == "boot" and verified.lost_before else verified.lost_before,
     }
 
 

@@ -1,6 +1,9 @@
 """A LoRa modem on a serial port (`fieldelm.modem_framing`). It may be pulled out and plugged in again at any time."""
 
+import errno
 import logging
+import os
+import termios
 import threading
 import time
 
@@ -62,7 +65,7 @@ class SerialRadio:
             try:
                 self._listen()
             except (serial.SerialException, OSError, RadioLostError) as error:
-                text = f"{self.config.port}: {_reason(error)}: is the modem plugged in, and [[radio]] port right?"
+                text = f"{self.config.port}: {explain(error)}"
                 if text != self.counters.problem:
                     log.warning("radio %s: %s", self.config.name, text)
                 self.counters.problem = text
@@ -176,7 +179,15 @@ class SerialRadio:
         )
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, serial.SerialException) and error.errno == 2:
-        return "there is no such port"
-    return str(error)
+def explain(error: Exception) -> str:
+    """Why a port cannot be used, and the mend."""
+    number = getattr(error, "errno", None)
+    if number in {errno.EACCES, errno.EPERM}:
+        return "this user may not use it: add the user to the port's group, dialout in most systems"
+    reason = str(error)
+    if number:
+        known = {errno.ENOENT: "there is no such port", errno.EAGAIN: "another program uses it"}
+        reason = known.get(number, os.strerror(number))
+    elif isinstance(error.__context__, termios.error):
+        reason = "it is no serial port"
+    return f"{reason}: is the modem plugged in, and [[radio]] port right?"

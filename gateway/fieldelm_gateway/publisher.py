@@ -145,6 +145,9 @@ class Publisher:
             self._pause(pause_s * random.uniform(0.75, 1.25))
             pause_s = min(pause_s * 2, self._config.mqtt.retry_max_s)
 
+    def _is_ending(self) -> bool:
+        return self._ending_at is not None
+
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while self._ending_at is None and (left := until - time.monotonic()) > 0:
@@ -153,7 +156,9 @@ class Publisher:
     def _connect(self) -> None:
         will = (self._topics.state, documents.gateway_state("offline"))
         try:
-            connection = Connection(self._config, self._protocol, will, greeting_s=self._greeting_s)
+            connection = Connection(
+                self._config, self._protocol, will, greeting_s=self._greeting_s, give_up=self._is_ending
+            )
         except ProtocolRefusedError:
             self._greeting_s = min(2 * self._greeting_s, _LONGEST_GREETING_S)
             if self._config.mqtt.protocol == "auto":

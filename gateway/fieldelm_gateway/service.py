@@ -8,7 +8,7 @@ from types import FrameType
 
 from fieldelm import __version__
 
-from . import database, documents
+from . import broker, database, documents
 from .clock import AirClock, Clock, HostClock
 from .config import GatewayConfig
 from .core import Core, Inbox, Reached, Stop
@@ -51,6 +51,7 @@ class Gateway:
     def __init__(self, config: GatewayConfig) -> None:
         """Opens the database. Raises GatewayError."""
         path = config.database_path()
+        broker.read_password(config.mqtt)  # what is wrong with it is told now, not at the first connection
         self.config = config
         self._inbox: Inbox = queue.SimpleQueue()
         self._store = Store(path, create=True)

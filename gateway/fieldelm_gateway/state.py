@@ -31,6 +31,8 @@ class Batch:
     documents: list[tuple[str, str, bool]] = field(default_factory=list)
     """current documents: topic, payload, whether they are published outside the outbox"""
     cards_changed: bool = False
+    notes: list[str] = field(default_factory=list)
+    """for the log"""
     frames: Counter[str] = field(default_factory=Counter)
     drops: Counter[str] = field(default_factory=Counter)
     status_dropped: int = 0

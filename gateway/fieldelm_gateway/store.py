@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import database
 from .cipher import Ccm, check_value
-from .errors import RequestError, UsageError
+from .errors import DatabaseError, RequestError, UsageError
 from .nodes import Card, KeySlot, Node
 
 EVENTS, REST = 0, 1  # lanes of the outbox
@@ -104,6 +104,7 @@ class Store:
     def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
         self.path = path
         self._connection = database.connect(path, create=create, read_only=read_only)
+        self._file = database.identity(path)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -118,7 +119,14 @@ class Store:
             raise database.explain(self.path, error) from None
 
     def changed_elsewhere(self) -> int:
-        """A number that changes when another program, `fieldelm node` for one, has written."""
+        """A number that changes when another program, `fieldelm node` for one, has written.
+
+        Raises DatabaseError if the file was moved away: what SQLite writes now would be lost.
+        """
+        if database.identity(self.path) != self._file:
+            raise DatabaseError(
+                f"{self.path} was moved away or replaced while it was in use: stop the gateway before restoring a copy"
+            )
         return int(self._rows("PRAGMA data_version")[0][0])
 
     # nodes
@@ -187,7 +195,9 @@ class Store:
         try:
             self._connection.execute("DELETE FROM node_key WHERE node = ?", (node,))
             self._connection.execute("INSERT INTO node_key (node, key_id, key) VALUES (?, 0, ?)", (node, key))
-            self._connection.execute("UPDATE node SET status_counter = NULL, status_key_id = NULL WHERE id = ?", (node,))
+            self._connection.execute(
+                "UPDATE node SET status_counter = NULL, status_key_id = NULL WHERE id = ?", (node,)
+            )
         except sqlite3.Error as error:
             raise database.explain(self.path, error) from None
 

@@ -133,7 +133,7 @@ def _alert(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> tu
             document=document,
         )
     )
-    log.info("%s: %s (%s)", node.name, alert.type, alert.severity)
+    batch.notes.append(f"{node.name}: {alert.type} ({alert.severity})")
     slot = dataclasses.replace(slot, last_sequence=max(sequence, slot.last_sequence or 0))
     return dataclasses.replace(node, keys=node.keys_with(slot)), "accepted"
 
@@ -185,7 +185,7 @@ def _response(state: State, batch: Batch, verified: Verified, uplink: Uplink) ->
         raise _full()
     batch.commands_finished.add(command.id)
     batch.writes.commands_finished.append((command.id, "done", result, uplink.received.epoch_ms))
-    log.info("%s: %s: %s", node.name, command.command, sentence)
+    batch.notes.append(f"{node.name}: {command.command}: {sentence}")
     if result != "ok":
         return node
     batch.cards_changed = True

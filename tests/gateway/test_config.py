@@ -55,6 +55,10 @@ def test_an_empty_file_is_the_default():
         ("[[radio]]\n[[radio]]", ["same name"]),
         ("[[radio]]\n[[radio]]\nname = 'b'\nkind = 'air'", ["one kind"]),
         ("[mqtt\n", ["TOML", "line 1"]),
+        ("[database]\npath = '~nobody-has-this-name/x.db'", ["[database]", "path", "no home"]),
+        ('[database]\npath = "a\\u0000b"', ["[database]", "path"]),
+        ('[mqtt]\nclient_id = "a\\u0000b"', ["client_id", "printable"]),
+        ("[mqtt]\npassword_file = '/etc/secret'", ["[mqtt]", "password_file needs a username"]),
     ],
 )
 def test_a_mistake_is_one_line_with_file_key_and_mend(text, words):

@@ -2,12 +2,13 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import pytest
-from gateway_brokers import Subscriber, free_port, wait_for, wait_for_port
+from gateway_brokers import GatewayProcess, Subscriber, free_port, wait_for, wait_for_port
 
 from fieldelm import frame
 
@@ -247,6 +248,36 @@ def test_a_wrong_password_is_said_once_and_a_right_one_works(world, protocol):
     assert world.gateway.said().count("refuses") == 1
     secret.write_text("right\n")
     wait_for(lambda: "connected to" in world.gateway.said())
+
+
+def test_a_password_file_that_is_not_there_is_a_configuration_error(world):
+    world.write_config('username = "hall"', f'password_file = "{world.folder}/none"')
+    world.gateway = GatewayProcess(world.config)
+    assert world.gateway.process.wait(20) == 2
+    assert world.gateway.said().count("\n") == 1
+    assert "put the broker's password there" in world.gateway.said()
+
+
+def test_it_stops_at_once_while_it_waits_for_something_that_is_no_broker(world):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        world.write_config(url=f"mqtt://127.0.0.1:{silent.getsockname()[1]}")
+        gateway = world.start_gateway()
+        wait_for(lambda: "does not answer: is it an MQTT broker" in gateway.said())
+        time.sleep(1)  # from the second time on it is more patient
+        began = time.monotonic()
+        assert gateway.stop() == 0
+        assert time.monotonic() - began < 3
+
+
+def test_health_is_told_anew_with_every_connection(world):
+    world.broker.start()
+    subscriber = world.subscribe()
+    world.start_gateway()
+    wait_for(lambda: subscriber.of("/health") and subscriber.of("/health")[-1]["mqtt"]["connected"])
+    world.broker.stop()
+    wait_for(lambda: "the broker hung up" in world.gateway.said())
+    world.broker.start()
+    wait_for(lambda: subscriber.of("/health")[-1]["mqtt"]["connections"] == 2)
 
 
 def test_a_broker_whose_rules_refuse_a_topic_gets_it_when_they_allow_it(world):

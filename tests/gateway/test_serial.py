@@ -3,13 +3,14 @@
 import random
 
 import pytest
+import serial
 from gateway_brokers import GatewayProcess, wait_for
 from hypothesis import given, settings, strategies as st
 
 from fieldelm import airtime, frame, modem_framing as modem, payloads
 from fieldelm_gateway import config
 from fieldelm_gateway.clock import HostClock
-from fieldelm_gateway.ingress_serial import SerialRadio
+from fieldelm_gateway.ingress_serial import SerialRadio, explain
 
 
 def decode(line):
@@ -147,6 +148,21 @@ def test_no_modem_at_the_start_is_one_line_and_patience(world):
     world.modem.plug_in()
     world.modem.wait_until_configured()
     assert world.gateway.said().count("no such port") == 1
+
+
+@pytest.mark.parametrize(
+    ("port", "word"),
+    [("/dev/null", "no serial port"), ("/dev", "Is a directory"), ("/dev/no-such-port", "no such port")],
+)
+def test_a_port_that_is_none_is_named_with_the_mend(port, word):
+    with pytest.raises(serial.SerialException) as caught:
+        serial.Serial(port, exclusive=True)
+    assert word in explain(caught.value)
+    assert "is the modem plugged in" in explain(caught.value)
+
+
+def test_a_port_that_this_user_may_not_use_is_named_with_the_mend():
+    assert "group" in explain(serial.SerialException(13, "could not open port"))
 
 
 def test_a_modem_that_cannot_send_is_counted(world, radio):

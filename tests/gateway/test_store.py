@@ -48,6 +48,35 @@ def test_locked_nothing_is_acknowledged_and_the_node_s_repeat_is_as_good_as_new(
     assert (health["drops"]["store_full"], health["database_failures"]) == (2, 2)
 
 
+def test_the_log_tells_what_was_committed_once(bench, caplog):
+    node = bench.node()
+    bench.hear(node.hello())
+    caplog.set_level("INFO")
+    other = sqlite3.connect(bench.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    data = node.alert()
+    bench.hear(data)
+    bench.request("policy", id="1", node=node.name, policy="ask")
+    assert "machine_alarm" not in caplog.text
+    assert "waits for it" not in caplog.text
+    other.execute("ROLLBACK")
+    other.close()
+    bench.hear(data)
+    assert caplog.text.count("fan: machine_alarm (alarm)") == 1
+
+
+def test_a_database_that_is_moved_away_ends_the_core_before_anything_is_acknowledged(bench):
+    node = bench.node()
+    assert bench.hear(node.alert()) is not None
+    bench.path.rename(bench.folder / "elsewhere.db")
+    with pytest.raises(DatabaseError, match="moved away or replaced"):
+        bench.hear(node.alert())
+    bench.path.write_bytes((bench.folder / "elsewhere.db").read_bytes())  # a copy is restored under the running gateway
+    with pytest.raises(DatabaseError, match="moved away or replaced"):
+        bench.hear(node.alert())
+    assert len(bench.radio.answers) == 0
+
+
 def test_full_nothing_is_acknowledged_and_nothing_acknowledged_is_lost(bench, caplog):
     node = bench.node()
     bench.hear(node.hello())

@@ -132,6 +132,16 @@ def test_lost_before_counts_missing_frames_and_is_unknown_after_a_boot(bench):
     assert [event["counter"] for event in bench.outbox("/event")] == [1, 2, 8, 310]
 
 
+def test_lost_before_is_unknown_where_the_hello_was_not_heard(bench):
+    node = bench.node()
+    bench.hear(node.alert())
+    node.counter += 200  # the node has started again and goes on from its reserved ceiling
+    node.hello()
+    bench.hear(node.alert("boot"))
+    bench.hear(node.alert())
+    assert [event["lost_before"] for event in bench.outbox("/event")] == [None, None, 0]
+
+
 def test_an_eight_byte_tag_where_the_node_is_configured_so(bench):
     node = bench.node(link={"tag_bytes": 8})
     assert len(data := node.alert()) == 23
