@@ -201,7 +201,7 @@ def test_silent_radio_and_sensor_are_said_and_tried_again_at_a_bounded_rate():
     pico.until = time.us + _minutes(3)
     machine.spi(0).chips[:] = []  # of the sensor only later
     assert pico.start() == "REPL"
-    hello = [payload for kind, payload in pico.heard() if kind == frame.HELLO][0]
+    hello = next(payload for kind, payload in pico.heard() if kind == frame.HELLO)
     assert codes.SENSOR_FAULTS[payloads.unpack(payloads.HELLO, hello)["reports_fault"]] == "dead"
     machine.spi(0).chips[:] = [pico.sensor]
     pico.until = time.us + _minutes(3)
