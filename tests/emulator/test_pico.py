@@ -202,3 +202,43 @@ def test_cycles_are_counted_exactly(bench):
         repl.run(f"turn({turns})")
         counts.append(b.status()["busy_cycles"] - before)
     assert counts[1] - counts[0] == pytest.approx(3_000_000, rel=0.01)
+
+
+WORK = """
+import time, json, hashlib, gc
+def work():
+    gc.collect()
+    begin = time.ticks_us()
+    total = 0.0
+    for i in range(2000):
+        total += i * 1.5 / (i + 1)
+    text = json.dumps({"a": list(range(200)), "b": [total] * 20})
+    digest = hashlib.sha256(text * 5).digest()
+    number = (3 ** 300) // (7 ** 50)
+    return time.ticks_us() - begin, digest, number, sorted(json.loads(text)["a"], reverse=True)[:5]
+"""
+
+
+def test_translated_code_does_what_the_interpreter_does_in_the_same_time(bench):
+    results = []
+    for translate in (False, True):
+        repl = bench(translate=translate).repl()
+        repl.run(WORK)
+        results.append([repl.value("work()") for _ in range(3)])
+    (slow, *slow_values), (fast, *fast_values) = results[0][-1], results[1][-1]
+    assert fast_values == slow_values
+    assert fast == pytest.approx(slow, abs=3)
+
+
+def test_an_unaligned_access_is_a_hard_fault(bench):
+    b = bench()
+    repl = b.repl()
+    repl.run("@micropython.asm_thumb\ndef load(r0):\n    ldr(r0, [r0, 0])\n")
+    assert isinstance(repl.value("load(0x20001000)"), int)
+    repl.start("load(0x20001002)")
+    deadline = time.monotonic() + 20
+    while not b.status()["reports"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert "unaligned access to 0x20001002" in b.status()["reports"][0]
+    b.emulator.command("reset")
+    assert b.repl(again=True).value("1 + 1") == 2

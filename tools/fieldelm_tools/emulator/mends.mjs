@@ -174,8 +174,23 @@ function mendSleep(mcu) {
   };
 }
 
-/** Apply all of it to a chip that has just been powered. `clock`: the chip's; `uniqueId`: the flash chip's 8 bytes. */
-export function mend(mcu, clock, uniqueId) {
+/** An access that is not aligned to its size is a hard fault (ARMv6-M ARM, A3.2). */
+function mendAlignment(mcu, fault) {
+  for (const [name, mask] of [['readUint32', 3], ['writeUint32', 3], ['readUint16', 1], ['writeUint16', 1]]) {
+    const access = mcu[name].bind(mcu);
+    mcu[name] = (address, value) => {
+      if (address & mask) fault(address >>> 0);
+      return access(address - (address & mask), value);
+    };
+  }
+}
+
+/**
+ * Apply all of it to a chip that has just been powered. `clock`: the chip's; `uniqueId`: the flash chip's 8 bytes;
+ * `fault(address)`: what an unaligned access does.
+ */
+export function mend(mcu, clock, { uniqueId, fault }) {
+  mendAlignment(mcu, fault);
   mendUart(mcu);
   mendI2c(mcu);
   mendTimer(mcu, clock);

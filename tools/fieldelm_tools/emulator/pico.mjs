@@ -11,6 +11,7 @@ import { ChipClock, Clock } from './clock.mjs';
 import { PowerCut } from './flash.mjs';
 import { mend } from './mends.mjs';
 import { Pins } from './pins.mjs';
+import { Translator } from './translate.mjs';
 import { UsbHost } from './usb.mjs';
 
 const FLASH_START = 0x10000000;
@@ -47,6 +48,7 @@ export class Pico {
     this.chips = [];
     this.usb = new UsbHost(clock);
     this.adc = [0, 0, 0, 0, 25]; // volts at GPIO 26..29, and °C of the chip: a number or a function of ns
+    this.translates = true; // false: the interpreter alone, slower and the same
     this.powered = false;
     this.bootloader = false; // waiting for a UF2 file
     this.resets = 0;
@@ -104,7 +106,8 @@ export class Pico {
     mcu.flash = this.flash.data;
     mcu.flash16 = new Uint16Array(this.flash.data.buffer);
     mcu.flashView = new DataView(this.flash.data.buffer);
-    mend(mcu, this.chipClock, this.uniqueId);
+    const fault = (address) => this.lockUp(`hard fault: unaligned access to 0x${address.toString(16)} at 0x${this.pcText()}`);
+    mend(mcu, this.chipClock, { uniqueId: this.uniqueId, fault });
     const watchdog = mcu.peripherals[0x40058];
     if (scratch) watchdog.scratchData.set(scratch);
     watchdog.reason = reason;
@@ -116,6 +119,7 @@ export class Pico {
     };
     mcu.addClockListener((hz) => this.clock.setFrequency(hz));
     this.trapRom();
+    this.translator = new Translator(mcu, this.clock, this.translates);
     this.connectAdc();
     this.pins.attach(mcu.gpio);
     for (const bus of this.buses) bus.attach(mcu);
@@ -145,7 +149,7 @@ export class Pico {
       throw new Error(`the boot ROM image has no function ${code}`);
     };
     const traps = new Map([
-      [address('RE'), () => this.changeFlash(this.flash.erase(mcu.core.registers[0], mcu.core.registers[1]))],
+      [address('RE'), () => this.eraseFlash(...mcu.core.registers.subarray(0, 2))],
       [address('RP'), () => this.programFlash(...mcu.core.registers.subarray(0, 3))],
       [address('UB'), () => this.enterBootloader()],
     ]);
@@ -159,7 +163,13 @@ export class Pico {
     };
   }
 
+  eraseFlash(offset, count) {
+    this.translator.flashChanged(offset, count);
+    this.changeFlash(this.flash.erase(offset, count));
+  }
+
   programFlash(offset, source, count) {
+    this.translator.flashChanged(offset, count);
     const bytes = Uint8Array.from({ length: count }, (_, i) => this.mcu.readUint8(source + i));
     this.changeFlash(this.flash.program(offset, bytes));
   }
@@ -200,6 +210,10 @@ export class Pico {
   flashUf2(file) {
     this.flash.load(file);
     this.reset();
+  }
+
+  pcText() {
+    return this.mcu.core.PC.toString(16);
   }
 
   /** The processor executes nothing more until something resets it. */
@@ -263,15 +277,6 @@ export class Pico {
 
   /** Execute instructions until an alarm is due, the horizon is reached or the processor sleeps. */
   execute() {
-    const { clock } = this;
-    const { core } = this.mcu;
-    let executed = 0;
-    while (clock.cycles < clock.wakeCycles && !core.waiting) {
-      const cycles = core.executeInstruction();
-      clock.cycles += cycles;
-      executed += cycles;
-    }
-    this.busyCycles += executed;
+    this.busyCycles += this.translator.run();
   }
 }
-
