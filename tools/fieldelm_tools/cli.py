@@ -27,8 +27,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Boards": {
         "flash": ("fieldelm_tools.flash", "put Fieldelm on a board: firmware, or a package for stock MicroPython"),
+        "record": ("fieldelm_tools.record", "raw windows of a node's sensor over USB, for replay"),
     },
     "Develop": {
+        "bench": ("fieldelm_tools.bench", "measure the learner: accuracy, peers, and suites of scripted streams"),
         "build": ("fieldelm_tools.build", "build the firmware and the native modules"),
     },
 }

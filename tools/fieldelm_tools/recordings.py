@@ -40,6 +40,12 @@ class Recording:
     kind: str
     rows: NDArray[Any]
     """(rows, columns), float or, of a waveform, also integer counts; of several axes (rows, samples, axes)"""
+    rate_hz: float = 0.0
+    """samples a second, where the file tells it, as those of `fieldelm record` do"""
+    g_per_count: float = 0.0
+    """the same of integer counts"""
+    full_scale: int = 0
+    """count at which the sensor clips; 0: unknown"""
 
 
 def load(name: str, kind: str | None = None) -> Recording:
@@ -62,7 +68,8 @@ def load(name: str, kind: str | None = None) -> Recording:
         raise UsageError(
             f"{path} is of no known form: give a .csv, .npy, .npz:KEY, a zip or a folder of one CSV per spectrum"
         )
-    return _checked(name, rows, kind)
+    recording = _checked(name, rows, kind)
+    return dataclasses.replace(recording, **_told(path)) if path.suffix.lower() == ".npz" else recording
 
 
 def _split(name: str) -> tuple[Path, str | None]:
@@ -155,8 +162,9 @@ def _array(path: Path, key: str | None) -> NDArray[Any]:
         _check_members(path)
         with np.load(path, allow_pickle=False) as arrays:
             keys = list(arrays)
-            if key is None and len(keys) == 1:
-                key = keys[0]
+            if key is None:
+                tables = [name for name in keys if arrays[name].ndim >= 2]  # beside numbers such as the rate
+                key = keys[0] if len(keys) == 1 else tables[0] if len(tables) == 1 else None
             if key not in keys:
                 named = f"has no array {key!r}" if key else "holds several arrays"
                 raise UsageError(f"{path} {named}: write {path}:KEY with one of {', '.join(keys) or 'none'}")
@@ -166,6 +174,16 @@ def _array(path: Path, key: str | None) -> NDArray[Any]:
         raise UsageError(
             f"{path} cannot be read as {path.suffix}: it is damaged, truncated or not a plain array ({reason})"
         ) from None
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """What a file of `fieldelm record` tells about its windows."""
+    found: dict[str, Any] = {}
+    with np.load(path, allow_pickle=False) as arrays:
+        for name, convert in (("rate_hz", float), ("g_per_count", float), ("full_scale", int)):
+            if name in arrays and arrays[name].ndim == 0 and np.isfinite(arrays[name]) and arrays[name] > 0:
+                found[name] = convert(arrays[name])
+    return found
 
 
 def _bounded(numbers: int, name: str) -> None:

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kind", choices=recordings.KINDS, help="what a row is (3-D arrays: waveform, others: spectrum)"
     )
     parser.add_argument(
-        "--rate", type=float, metavar="HZ", help="samples a second within a window (needed for waveforms)"
+        "--rate", type=float, metavar="HZ", help="samples a second in a window (of waveforms; default: as the file tells)"
     )
     parser.add_argument("--period", type=float, default=60.0, metavar="S", help="seconds from row to row (60)")
     parser.add_argument(
@@ -70,11 +70,12 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--plot {args.plot}: plots are drawn as SVG: name a FILE.svg")
     trains = [recordings.load(name, args.kind) for name in args.train]
     streams = [recordings.load(name, args.kind) for name in args.stream]
+    args.rate = args.rate or _rate([*trains, *streams])
     _check(trains, streams, args.rate)
     training, calibration = split(trains)
     rows: list[dict[str, Any]] = []
     learner: dict[str, Any] = {}
-    for line in _play(training, calibration, streams, args):
+    for line in _play(training, calibration, trains, streams, args):
         if "learner_bytes" in line:
             learner = line
             continue
@@ -104,6 +105,13 @@ def split(trains: Sequence[Recording]) -> tuple[NDArray[Any], NDArray[Any]]:
     return np.concatenate(training), np.stack(in_turn)
 
 
+def _rate(given: Sequence[Recording]) -> float | None:
+    rates = {recording.rate_hz for recording in given if recording.rate_hz}
+    if len(rates) > 1:
+        raise UsageError(f"the files were recorded at {', '.join(f'{r:g}' for r in sorted(rates))} Hz: they must be alike")
+    return rates.pop() if rates else None
+
+
 def _check(trains: Sequence[Recording], streams: Sequence[Recording], rate: float | None) -> None:
     first = trains[0]
     for recording in [*trains, *streams]:
@@ -131,18 +139,24 @@ def _shape(recording: Recording) -> str:
 
 
 def _play(
-    training: NDArray[Any], calibration: NDArray[Any], streams: Sequence[Recording], args: argparse.Namespace
+    training: NDArray[Any],
+    calibration: NDArray[Any],
+    trains: Sequence[Recording],
+    streams: Sequence[Recording],
+    args: argparse.Namespace,
 ) -> Iterator[dict[str, Any]]:
     """Lines of the script on MicroPython, checked."""
     kind = streams[0].kind
     played = [np.concatenate([training, calibration]), *(s.rows for s in streams)]
-    g_per_count = _resolution(played) if kind == "waveform" else 0.0
+    g_per_count, full_scale = _scale(trains, streams) if kind == "waveform" else (0.0, 0)
     with tempfile.TemporaryDirectory(prefix="fieldelm-") as name:
         folder = Path(name)
         files = []
         for number, rows in enumerate(played):
             path = folder / f"{number}.rows"
-            header = rowfile.write(path, rows, kind=kind, rate_hz=args.rate or 0.0, g_per_count=g_per_count)
+            header = rowfile.write(
+                path, rows, kind=kind, rate_hz=args.rate or 0.0, full_scale=full_scale, g_per_count=g_per_count
+            )
             files.append({"path": str(path), "stream": number - 1 if number else None})
         job = folder / "job.json"
         config = {
@@ -167,12 +181,14 @@ def _play(
         yield from _lines(job, streams)
 
 
-def _resolution(played: Sequence[NDArray[Any]]) -> float:
-    """g of one count: 1 where all recordings are counts already, else so that the largest value fills int16."""
-    most = max(float(np.abs(rows).max()) for rows in played)
-    if all(rows.dtype.kind in "iu" for rows in played) and most <= 32767:
-        return 1.0
-    return max(most, 1e-9) / 32000
+def _scale(trains: Sequence[Recording], streams: Sequence[Recording]) -> tuple[float, int]:
+    """g of one count, and the count that clips: as the files tell; else 1 for counts, for g so that the largest fills int16."""
+    given = [*trains, *streams]
+    told = {(recording.g_per_count, recording.full_scale) for recording in given}
+    most = max(float(np.abs(recording.rows).max()) for recording in given)
+    if all(recording.rows.dtype.kind in "iu" for recording in given) and most <= 32767:
+        return told.pop() if len(told) == 1 and given[0].g_per_count else (1.0, 0)
+    return max(most, 1e-9) / 32000, 0
 
 
 def _lines(job: Path, streams: Sequence[Recording]) -> Iterator[dict[str, Any]]:
