@@ -16,7 +16,9 @@ from fieldelm.ccm import Ccm
 _WINDOW_MS = const(1000)
 _GUARD_MS = const(25)  # the gateway's 20 ms and our clock's drift over a second
 _PAUSE_MS = const(500)  # shortest pause before a repeat, longest is five times this
-ATTEMPTS = const(3)  # of one exchange; all of them end within the 10 s for which a gateway repeats its answer
+# of one exchange; all of them end within the 10 s for which a gateway repeats its answer (but not always at SF12, where the
+# third may come later: that one is lost, and the next attempt is a new frame)
+ATTEMPTS = const(3)
 
 
 class Link:

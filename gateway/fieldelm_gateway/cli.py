@@ -64,7 +64,8 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
         "service": "somebody works on the machine: it rests for a time",
     }
     for name in commands.COMMANDS:
-        action = actions.add_parser(name, help=helps[name], allow_abbrev=False)
+        line = helps[name]
+        action = actions.add_parser(name, help=line, description=f"{line[0].upper()}{line[1:]}.", allow_abbrev=False)
         action.add_argument("node", metavar="NODE", help="name, EUI or node id")
         if name == "policy":
             action.add_argument("policy", choices=codes.POLICIES)

@@ -4,15 +4,20 @@
     node.start()
     node.stop()
 
+`python -m fieldelm_tools.simnode nodes/fan` runs what `fieldelm provision --sim` has made.
+
 The process prints one JSON object a line for what a program reads; everything else (a traceback, for example) is text.
 """
 
+import argparse
 import contextlib
 import json
 import os
+import signal
 import subprocess
+import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +33,20 @@ CAUSE_REQUESTED = "3"
 
 _LINE_CHARACTERS = 65536
 _GRACE_S = 5.0
+_LOOK_S = 0.2
 
 Said = dict[str, Any] | str
 """What a node said in one line: the JSON object, or the text if it is none."""
 
 
 def lay_out(folder: Path, config: Mapping[str, Any]) -> Path:
-    """Write a node's config.json, readable for its owner alone, and return its path."""
+    """Write a node's config.json, readable for its owner alone, if it does not say that already, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.json"
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(path.read_text(encoding="utf-8")) == config:
+            path.chmod(0o600)
+            return path
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(config, file, indent=2)
@@ -139,3 +149,32 @@ def _parse(line: str) -> Said:
         if isinstance(said, dict):
             return said
     return line
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one node until it ends, or until SIGINT or SIGTERM; print what it says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fieldelm_tools.simnode",
+        description="Run a simulated node that `fieldelm provision --sim` has made, until Ctrl-C.",
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of the node: holds its config.json")
+    folder = parser.parse_args(arguments).folder
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        print(f"{folder}/config.json: {error}: `fieldelm provision --sim` makes one", file=sys.stderr)
+        return 2
+    node = SimNode(folder, config, lambda said: print(said if isinstance(said, str) else json.dumps(said), flush=True))
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
+    node.start()
+    while node.wait(_LOOK_S) is None:
+        if ending.is_set():
+            node.stop()
+            return 0
+    return node.exit_code or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
