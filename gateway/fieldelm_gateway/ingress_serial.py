@@ -74,7 +74,8 @@ class SerialRadio:
     def _listen(self) -> None:
         decoder = modem.Decoder()
         garbage = 0
-        with serial.Serial(
+        # a name in /dev, or a URL of pyserial such as socket://127.0.0.1:7501, which an emulated modem has
+        with serial.serial_for_url(
             self.config.port, self.config.baud, timeout=_READ_S, write_timeout=_WRITE_S, exclusive=True
         ) as port:
             self._port = port
