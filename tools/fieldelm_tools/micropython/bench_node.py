@@ -1,0 +1,219 @@
+"""One node's learner at the other end of a pipe: executed by MicroPython, driven by ``fieldelm_tools.bench.node``.
+
+Standard input: a line of JSON (``config``; ``sensor`` with rate_hz, axes, full_scale, g_per_count; ``overrides``,
+constants of ``defaults.py`` that an ablation changes), then requests of one byte, rows as little-endian float32, windows
+as int16:
+
+    r ROW   live through a row      m       a row is missing         c   the operator confirms the change
+    s ROW   score a row only        t       the operator retrains    f   the operator calls it a fault
+    g       live through a window   l ROW   learn a row plainly,     o   reopen P, as relearning on the spot does
+            of the simulated machine        without any decision     b   bytes of the heap that the learner takes,
+    x ROW   answer with the n inputs that the row gives                  answered in ``score``
+
+Each but x is answered on standard output by a record ``ANSWER`` (see there); 255 stands for no event and no fault. With
+``simulation`` in the first line, the options of a simulated board, windows come from ``boards/sim``. With ``paper``
+there the model is the paper's, 511-22-511 on raw bins, see ``Paper``. A contradiction in the configuration ends it with
+code 3 and a line on standard error.
+"""
+
+import gc
+import json
+import struct
+import sys
+from array import array
+
+from fieldelm import defaults
+from fieldelm.codes import EVENTS, SENSOR_FAULTS, STATES, VERDICTS
+from fieldelm.elm import OsElm, raw
+from fieldelm.features import FeatureError
+from fieldelm.threshold import Threshold
+from fieldelm.watcher import Watcher
+
+ANSWER = (
+    "<ff8BHxx"  # score, threshold; state, verdict, learned, event, sensor fault, mode, unconfirmed, band; rows learned
+)
+
+
+class Sensor:
+    """What the learner asks of a sensor."""
+
+    def __init__(self, known):
+        self.rate_hz = known["rate_hz"]
+        self.axes = known["axes"]
+        self.full_scale = known["full_scale"]
+        self.g_per_count = known["g_per_count"]
+
+
+class Clock:
+    """The simulated machine's time, one window a minute."""
+
+    now_s = 0.0
+
+    def world_s(self):
+        """Seconds since the start."""
+        return self.now_s
+
+    def sleep_us(self, duration_us):
+        """Sampling takes time out of the minute."""
+
+
+class Battery:
+    """Never empty."""
+
+    def draw(self, milliamperes, duration_us):
+        """Give."""
+
+
+class Paper:
+    """What the paper runs: n raw inputs, weights of +-1, a threshold from held-back rows; no features, no decisions."""
+
+    kind = "spectrum"
+    event = sensor_fault = None
+    verdict = "normal"
+    learned = False
+    mode = change_unconfirmed = 0
+    bands = (255, 255)
+
+    def __init__(self, config):
+        n = self.inputs = self.n = config["sense"]["inputs"]
+        learn = config["learn"]
+        defaults.INPUT_GAIN = n**0.5  # +-1 times 1
+        defaults.WORST_WEIGHT = 0.0
+        defaults.SMALLEST_MARGIN = 0.0
+        self.features = self
+        self.model = OsElm(n, learn["hidden"], learn["seed"], delta=0.01)
+        self._threshold = Threshold()
+        self._train = learn["train_rows"]
+        self._calibrate = learn["calibration_rows"]
+        self.state = "commissioning"
+        self.score = float("nan")
+
+    @property
+    def threshold(self):
+        """Of the score."""
+        return self._threshold.value
+
+    @property
+    def learned_rows(self):
+        """Rows learned."""
+        return self.model.rows
+
+    def measure(self, row):
+        """Raw bins are the inputs."""
+        self.x = row
+
+    extract = measure
+
+    def step(self, row, now_ms):
+        """Train, then calibrate, then only score."""
+        self.score = self.model.score_row(row)
+        if self._train:
+            self._train -= 1
+            self.model.learn_scored()
+        elif self._calibrate:
+            self._calibrate -= 1
+            self._threshold.calibrate(self.score)
+            if not self._calibrate:
+                self._threshold.finish()
+                self.state = "watching"
+
+
+def _index(names, name):
+    return names.index(name) if name in names else 255
+
+
+def _make(job):
+    for name, value in job["overrides"].items():
+        if not hasattr(defaults, name):
+            raise FeatureError("there is no constant %s" % name)
+        setattr(defaults, name, value)
+    gc.collect()
+    before = gc.mem_alloc()
+    watcher = Paper(job["config"]) if job.get("paper") else Watcher(job["config"], Sensor(job["sensor"]))
+    gc.collect()
+    return watcher, gc.mem_alloc() - before
+
+
+def _simulate(job):
+    from accelerometer import Accelerometer
+
+    sense = dict(job["config"]["sense"], rate_hz=job["sensor"]["rate_hz"])
+    clock = Clock()
+    return Accelerometer({"sense": sense, "options": job["simulation"], "eui": "0" * 16}, clock, Battery()), clock
+
+
+def serve(source, sink):
+    """Answer until the input ends."""
+    job = json.loads(source.readline())
+    watcher, heap = _make(job)
+    sensor, clock = _simulate(job) if job.get("simulation") else (None, None)
+    features = watcher.features
+    if features.kind == "waveform":
+        row = array("h", bytes(2 * features.inputs))
+        view = memoryview(row)
+        view = view.cast("B") if hasattr(view, "cast") else bytearray(2 * features.inputs)
+    else:
+        row = array("f", bytes(4 * features.inputs))
+        view = raw(row)
+    direct = features.kind != "waveform" or isinstance(view, memoryview)
+    commands = {b"c": watcher.confirm_change, b"t": watcher.retrain, b"f": watcher.call_fault}
+    now_ms = 0
+    while True:
+        request = source.read(1)
+        if not request:
+            return
+        if request in b"rslx":
+            source.readinto(view)
+            if not direct:
+                for i in range(len(row)):
+                    value = view[2 * i] | view[2 * i + 1] << 8
+                    row[i] = value - 65536 if value > 32767 else value
+        score = None
+        if request in b"slx":
+            features.measure(row)
+            features.extract(row)
+            if request == b"x":
+                sink.write(raw(features.x))
+                continue
+            score = watcher.model.score_row(features.x)
+            if request == b"l":
+                watcher.model.learn_scored()
+        elif request == b"b":
+            score = heap
+        elif request == b"o":
+            watcher.model.reopen(1 / watcher.model.delta)
+        elif request in b"rmg":
+            now_ms += 60000
+            given = request != b"m"
+            if request == b"g":
+                clock.now_s = now_ms / 1000
+                try:
+                    sensor.read(row)
+                except OSError:
+                    given = False
+            watcher.step(row if given else None, now_ms)
+        else:
+            commands[request]()
+        sink.write(
+            struct.pack(
+                ANSWER,
+                watcher.score if score is None else score,
+                watcher.threshold,
+                _index(STATES, watcher.state),
+                _index(VERDICTS, watcher.verdict),
+                watcher.learned,
+                _index(EVENTS, watcher.event) if request in b"rmg" else 255,
+                _index(SENSOR_FAULTS, watcher.sensor_fault),
+                watcher.mode,
+                watcher.change_unconfirmed,
+                watcher.bands[0],
+                min(watcher.learned_rows, 65535),
+            )
+        )
+
+
+try:
+    serve(sys.stdin.buffer, sys.stdout.buffer)
+except FeatureError as error:
+    sys.stderr.write(str(error) + "\n")
+    sys.exit(3)
