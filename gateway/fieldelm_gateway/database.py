@@ -20,7 +20,7 @@ _REASONS = {
     "SQLITE_LOCKED": "is locked by another program: end that program",
     "SQLITE_FULL": "cannot grow, the disk is full: make room",
     "SQLITE_READONLY": "is read-only: give the gateway's user the right to write it and its folder",
-    "SQLITE_CANTOPEN": "cannot be opened: does its folder exist, and may the gateway's user write there?",
+    "SQLITE_CANTOPEN": "cannot be opened: does its folder exist, may the gateway's user write there, or is the disk read-only?",
     "SQLITE_IOERR": "has a read or write error: is the disk full or broken?",
     "SQLITE_PERM": "may not be used by this user: run as the gateway's user",
 }

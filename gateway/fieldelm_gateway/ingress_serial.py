@@ -93,7 +93,9 @@ class SerialRadio:
                     self.counters.serial_garbage += decoder.garbage - garbage
                     garbage = decoder.garbage
                     if now - heard > _SILENT_S:
-                        raise RadioLostError("the modem does not answer")
+                        raise RadioLostError(
+                            "no modem answers there: is it one, is it flashed, and is [[radio]] port right?"
+                        )
                     if now - asked > (_PING_S if not self.counters.problem else _GREETING_S):
                         asked = now
                         self._tell(modem.PING, {})
@@ -160,7 +162,7 @@ class SerialRadio:
         if result:
             names = modem.CONFIGURED_RESULTS
             name = names[result] if result < len(names) else str(result)
-            raise RadioLostError(f"the modem cannot use this channel ({name})")
+            raise RadioLostError(f"the modem cannot use this channel ({name}): mend [[radio]], or the modem's radio")
         self.counters.connections += 1
         self.counters.problem = ""
         log.info("radio %s: modem on %s listens", self.config.name, self.config.port)
@@ -182,6 +184,8 @@ class SerialRadio:
 
 def explain(error: Exception) -> str:
     """Why a port cannot be used, and the mend."""
+    if isinstance(error, RadioLostError):
+        return str(error)
     number = getattr(error, "errno", None)
     if number in {errno.EACCES, errno.EPERM}:
         return "this user may not use it: add the user to the port's group, dialout in most systems"

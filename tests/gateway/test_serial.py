@@ -161,6 +161,14 @@ def test_a_port_that_is_none_is_named_with_the_mend(port, word):
     assert "is the modem plugged in" in explain(caught.value)
 
 
+def test_a_modem_of_another_protocol_is_told_to_be_flashed_again(world):
+    world.gateway = GatewayProcess(world.config)
+    world.modem.wait_until_configured()
+    fields = {"protocol": modem.PROTOCOL + 1, "firmware": 1, "boot_cause": 0, "configured": 1}
+    world.modem.tell(modem.HELLO, fields)
+    wait_for(lambda: "flash it again\n" in world.gateway.said())
+
+
 def test_a_port_that_this_user_may_not_use_is_named_with_the_mend():
     assert "group" in explain(serial.SerialException(13, "could not open port"))
 
