@@ -27,6 +27,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Boards": {
         "flash": ("fieldelm_tools.flash", "put Fieldelm on a board: firmware, or a package for stock MicroPython"),
+        "emulate": ("fieldelm_tools.emulate", "Picos with radio and sensor on this machine, running the real firmware"),
         "record": ("fieldelm_tools.record", "raw windows of a node's sensor over USB, for replay"),
     },
     "Develop": {
