@@ -145,6 +145,8 @@ def _start(board, starts, path, open_board, problem):
         if problem is not None:
             raise ValueError("board.json: %s; mend or delete it" % problem)
         settings = open_board(path, board.equip)[0]
+        if settings["role"] == "modem":
+            kbd_intr(-1)  # the gateway may be talking already: what it says may have a Ctrl-C in it
     except ValueError as error:  # ConfigError
         say(error)
         starts.count(0)

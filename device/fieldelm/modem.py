@@ -196,9 +196,10 @@ class Modem:
                 if answer.power != radio.output_power:
                     radio.configure({"output_power": answer.power})
                 radio.prepare_send(answer.view[: answer.length])
-                while time.ticks_diff(answer.due, time.ticks_ms()) > 0:
+                start = time.ticks_add(answer.due, -radio.start_ms)
+                while time.ticks_diff(start, time.ticks_ms()) > 0:
                     pass
-                began = time.ticks_ms()
+                began = time.ticks_add(time.ticks_ms(), radio.start_ms)
                 if time.ticks_diff(began, answer.due) > _LATE_MS:
                     result = _TOO_LATE
                 else:

@@ -51,9 +51,9 @@ class RxPacket(bytearray):
 class LoraModem:
     """Base of the chips' drivers. ``NAME`` is the chip's; ``irq`` the pin that tells of a done operation, or None.
 
-    ``on_wait``, if set, is called about every millisecond while ``send`` and ``recv`` wait (to feed a watchdog).
-    ``rx_crc_error``: whether packets with a bad CRC are handed over, too. ``crc_errors`` counts them, ``restarts`` how often the
-    chip had lost its settings and was started anew.
+    ``on_wait``, if set, is called about every millisecond while ``send`` and ``recv`` wait (to feed a watchdog). ``start_ms``: how
+    long after ``start_send`` the frame begins. ``rx_crc_error``: whether packets with a bad CRC are handed over, too.
+    ``crc_errors`` counts them, ``restarts`` how often the chip had lost its settings and was started anew.
     """
 
     NAME = "LoRa modem"
@@ -77,6 +77,7 @@ class LoraModem:
         self.crc_errors = 0
         self.restarts = 0
         self.on_wait = None
+        self.start_ms = 0
         self._healthy = False
         self._rx = False
         self._continuous = False
@@ -203,6 +204,7 @@ class LoraModem:
         """
         self.prepare_send(packet)
         if tx_at_ms is not None:
+            tx_at_ms = time.ticks_add(tx_at_ms, -self.start_ms)
             while time.ticks_diff(tx_at_ms, time.ticks_ms()) > 2:
                 self._wait()
             while time.ticks_diff(tx_at_ms, time.ticks_ms()) > 0:

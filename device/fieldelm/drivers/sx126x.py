@@ -126,6 +126,8 @@ class SX126x(SX126xBus):
         self._dcdc = dcdc
         tcxo_ms = dio3_tcxo_start_time_us // 1000 + 1 if dio3_tcxo_millivolts else 0
         super().__init__(spi, cs, busy, dio1, _BUSY_MS + tcxo_ms)
+        if dio3_tcxo_millivolts:
+            self.start_ms = dio3_tcxo_start_time_us // 1000  # 13.3.6: it starts anew with every transmission
         self._antenna(0, 0)
         if lora_cfg is not None:
             self.configure(lora_cfg)
