@@ -15,6 +15,7 @@ from fieldelm_tools.errors import SetupError
 
 sys.path.insert(0, str(Path(__file__).parent))  # emulated_chips: shared by the tests here
 
+
 @pytest.fixture(scope="session")
 def node():
     """node.js with what the emulator needs."""
@@ -35,7 +36,9 @@ def firmware(node):
     for path in candidates:
         if path.is_file():
             return path
-    pytest.skip(f"no firmware at {candidates[0]}: `fieldelm build firmware --plain rpi_pico`, or set FIELDELM_TEST_FIRMWARE")
+    pytest.skip(
+        f"no firmware at {candidates[0]}: `fieldelm build firmware --plain rpi_pico`, or set FIELDELM_TEST_FIRMWARE"
+    )
 
 
 class Repl:
@@ -104,10 +107,10 @@ def bench(firmware):
     """`bench(chip, …, key=…)`: one emulated Pico `node` with these chips and keys of the description."""
     running = []
 
-    def start(*chips, others=(), **keys):
+    def start(*chips, others=(), image=firmware, **keys):
         top = {key: keys.pop(key) for key in ("trace", "ether", "pace", "host_pace") if key in keys}
-        picos = [{"name": "node", "firmware": str(firmware), "chips": list(chips), **keys}]
-        picos += [{"firmware": str(firmware), **other} for other in others]
+        picos = [{"name": "node", "firmware": str(image), "chips": list(chips), **keys}]
+        picos += [{"firmware": str(image), **other} for other in others]
         running.append(Emulator({"picos": picos, **top}))
         return Bench(running[-1])
 

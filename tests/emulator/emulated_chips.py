@@ -10,5 +10,10 @@ SX1262 = {
     "options": {"tcxo": True, "rfSwitch": "dio2"},
 }
 ADXL345_I2C = {"name": "sensor", "type": "adxl345", "i2c": {"sda": 4, "scl": 5}, "pins": {"int1": 8}}
-ADXL345_SPI = {"name": "sensor", "type": "adxl345", "spi": {"sck": 6, "mosi": 7, "miso": 4, "cs": 5}, "pins": {"int1": 8}}
+ADXL345_SPI = {
+    "name": "sensor",
+    "type": "adxl345",
+    "spi": {"sck": 6, "mosi": 7, "miso": 4, "cs": 5},
+    "pins": {"int1": 8},
+}
 LIS3DH_SPI = {**ADXL345_SPI, "type": "lis3dh"}

@@ -322,3 +322,14 @@ test('implicit header: a timer that is not stopped as erratum 15.3 says fires af
     assert.equal(Boolean(b.irq() & IRQ.TIMEOUT), !mended);
   }
 });
+
+test('the power amplifier gives what SetPaConfig and SetTxParams say together', () => {
+  for (const [hpMax, power, dbm] of [[7, 22, 22], [7, 14, 14], [5, 22, 20], [2, 22, 14]]) {
+    const { bench, a } = pair();
+    a.command(0x95, 2, hpMax, 0, 1);
+    a.command(0x8e, power, 4);
+    a.transmit(FRAME);
+    bench.run(20 * MS);
+    assert.equal(bench.ether.traffic.at(-1).frame.power, dbm);
+  }
+});

@@ -39,7 +39,7 @@ def heard():
     flags = read(0x12)[0]
     write(0x0d, read(0x10)[0])
     data = read(0, read(0x13)[0])
-    return flags, data, read(0x1a)[0] - 157, read(0x19)[0] / 4
+    return flags, data, read(0x1a)[0] * 16 / 15 - 157, read(0x19)[0] / 4
 """
 
 SX1262_PROGRAM = """

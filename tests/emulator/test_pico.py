@@ -17,7 +17,9 @@ def test_boots_to_a_repl_that_mpremote_reaches(bench, mpremote, tmp_path):
     assert result.stdout.strip() == "rp2", result.stderr
     (tmp_path / "all.bin").write_bytes(bytes(range(256)) * 8)
     for arguments in (["cp", "all.bin", ":all.bin"], ["cp", ":all.bin", "back.bin"]):
-        result = subprocess.run([mpremote, "connect", address, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        result = subprocess.run(
+            [mpremote, "connect", address, *arguments], cwd=tmp_path, capture_output=True, text=True
+        )
         assert result.returncode == 0, result.stderr
     assert (tmp_path / "back.bin").read_bytes() == (tmp_path / "all.bin").read_bytes()
 

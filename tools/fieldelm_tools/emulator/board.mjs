@@ -31,6 +31,7 @@ export function makePico(description, { bootRom, join, report }) {
   const uniqueId = description.unique_id ? Buffer.from(description.unique_id, 'hex') : idOf(name);
   if (uniqueId.length !== 8) throw new Error(`${name}: unique_id must be 16 hex digits`);
   const pico = new Pico({ bootRom, flash, name, uniqueId, report: (text) => report(`${name}: ${text}`) });
+  pico.usb.plugged = description.usb ?? true;
   pico.translates = description.translate ?? true;
   pico.buttons = description.pins ?? {};
   for (const [pin, level] of Object.entries(pico.buttons)) pico.pins.drive(Number(pin), level);

@@ -94,12 +94,21 @@ function mendSecondCore(mcu) {
   };
 }
 
-/** Suspend, which a host causes by falling silent, can be acknowledged. */
+/** SUSPENDED says that the bus is silent; writing it clears the interrupt, not the bit (RP2040 datasheet 4.1.4). */
 function mendUsb(mcu) {
   const usb = mcu.usbCtrl;
+  let acknowledged = false;
+  const update = usb.sieStatusUpdated.bind(usb);
+  usb.sieStatusUpdated = () => {
+    if (!(usb.sieStatus & SIE_SUSPENDED)) acknowledged = false;
+    const suspended = usb.sieStatus & SIE_SUSPENDED;
+    if (acknowledged) usb.sieStatus &= ~SIE_SUSPENDED;
+    update();
+    usb.sieStatus |= suspended;
+  };
   const write = usb.writeUint32.bind(usb);
   usb.writeUint32 = (offset, value) => {
-    if (offset === SIE_STATUS) usb.sieStatus &= ~(usb.rawWriteValue & SIE_SUSPENDED);
+    if (offset === SIE_STATUS && usb.rawWriteValue & SIE_SUSPENDED && usb.sieStatus & SIE_SUSPENDED) acknowledged = true;
     write(offset, value);
   };
 }

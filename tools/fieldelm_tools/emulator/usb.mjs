@@ -20,6 +20,8 @@ const CDC_DATA_CLASS = 10;
 const CDC_SET_CONTROL_LINE_STATE = 0x22;
 const DTR_RTS = 3;
 const BULK = 2;
+const SUSPENDED = 1 << 4; // of SIE_STATUS
+const SUSPEND_NS = 3_000_000; // of silence on the bus (USB 2.0, 7.1.7.6)
 const PACKET_NS = 55_000; // 64 bytes of bulk data at full speed, 19 packets a frame of 1 ms at most
 
 /** Numbers of the two bulk endpoints of the serial port in a configuration descriptor. */
@@ -69,6 +71,10 @@ export class UsbHost {
     this.forget();
     this.usb = usb;
     this.packetDone = this.clock.createAlarm(() => this.release());
+    this.silence = this.clock.createAlarm(() => {
+      usb.sieStatus |= SUSPENDED;
+      usb.sieStatusUpdated();
+    });
     const indicate = usb.indicateBufferReady.bind(usb);
     usb.indicateBufferReady = (endpoint, out) => {
       if (out || endpoint === 0 || endpoint !== this.endpoints.in) indicate(endpoint, out);
@@ -82,6 +88,7 @@ export class UsbHost {
     usb.onUSBEnabled = () => {
       this.enabled = true;
       if (this.plugged) usb.resetDevice();
+      else this.silence.schedule(SUSPEND_NS);
     };
     usb.onResetReceived = () => {
       if (!this.plugged) return;
@@ -100,6 +107,7 @@ export class UsbHost {
   /** The chip has lost power or was reset: its serial port is gone until it has enumerated again. */
   detach() {
     this.packetDone?.cancel();
+    this.silence?.cancel();
     this.forget();
   }
 
@@ -187,7 +195,12 @@ export class UsbHost {
     this.endpoints = {};
     this.held = false;
     this.requested = 0;
-    if (plugged && this.enabled) this.usb.resetDevice();
+    if (!this.enabled) return;
+    if (plugged) {
+      this.silence.cancel();
+      this.usb.sieStatus &= ~SUSPENDED;
+      this.usb.resetDevice();
+    } else this.silence.schedule(SUSPEND_NS);
   }
 
   /** Bytes for the Pico; any value. */

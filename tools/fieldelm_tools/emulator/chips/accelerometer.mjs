@@ -76,7 +76,7 @@ export class Accelerometer {
   /** Take the samples that are due. Of a long gap only those that can still be seen are computed. */
   catchUp() {
     if (this.period === null) return;
-    const due = Math.floor((this.clock.nanos - this.origin) / this.period + 1e-9) + 1;
+    const due = Math.floor((this.clock.nanos - this.origin + 0.5) / this.period) + 1; // their times are rounded, too
     const skipFrom = this.taken + DEPTH + 1;
     const skipTo = due - DEPTH - 1;
     while (this.taken < due) {

@@ -49,6 +49,9 @@ const COMMAND_NS = 1_000; // BUSY after a command that changes no mode
 const CALIBRATION_NS = 3_500_000;
 const RESET_NS = 5_000_000;
 
+/** dBm that the power amplifier gives with SetTxParams(22), by hpMax (table 13-21; between its rows, a straight line). */
+const HP_MAX_DBM = [8, 11, 14, 17, 18.5, 20, 21, 22];
+
 const IMPLICIT_TIMER_EVENT = 0x02; // errata 15.3
 
 /** Opcode → [name, numbers of parameter bytes it may have]. Table 11-1 to 11-5. */
@@ -142,7 +145,7 @@ export class Sx1262 {
       command: null, commandStatus: STATUS.RESERVED, packetType: 0, frequency: 0, power: 14, fallback: MODE.STBY_RC,
       modulation: null, packet: null, cad: [0, 0, 0, 0, 0, 0, 0], txBase: 0, rxBase: 0, symbolTimeout: 0, stopOnPreamble: false,
       irq: 0, irqMask: 0, dioMasks: [0, 0, 0], dio2Switch: false, tcxoDelay: null, errors: 0, rxStart: 0, rxLength: 0,
-      last: { rssi: 0, signal: 0, snr: 0 }, counters: [0, 0, 0], imageBand: [902e6, 928e6], rxSingle: false, paSet: false,
+      last: { rssi: 0, signal: 0, snr: 0 }, counters: [0, 0, 0], imageBand: [902e6, 928e6], rxSingle: false, paSet: false, paLoss: 0,
     }); // prettier-ignore
     if (this.tcxo) this.errors = ERROR.XOSC_START; // the crystal it looks for at start-up is not there (13.3.6)
     this.updatePins();
@@ -333,6 +336,7 @@ export class Sx1262 {
 
   setPaConfig(dutyCycle, hpMax, device, lut) {
     if (lut !== 1 || device > 1 || dutyCycle > 7 || hpMax > 7) this.reject('SetPaConfig out of range');
+    else this.paLoss = 22 - HP_MAX_DBM[hpMax];
     this.paSet = true;
   }
 
@@ -451,15 +455,16 @@ export class Sx1262 {
     this.checkPolarity();
     if (!this.paSet) this.report('SetTx without SetPaConfig');
     this.enter(MODE.TX, () => {
+      const wrongWay = this.rfSwitch === 'dio2' && !this.dio2Switch;
+      if (wrongWay) this.report('DIO2 is not set as RF switch: the antenna is not on the transmitter');
       const { sf, bw, cr, ldro } = modulation;
       const { preamble, explicit, length, crc, iq } = packet;
       const frame = {
         freq: this.frequency, sf, bw, cr, ldro, preamble, explicit, crc, iq, syncWord: this.syncWord,
-        power: this.rfSwitch === 'dio2' && !this.dio2Switch ? this.power - 40 : this.power,
+        power: this.power - this.paLoss - (wrongWay ? 40 : 0),
         bytes: Uint8Array.from({ length }, (_, i) => this.buffer[(this.txBase + i) & 0xff]),
         start_ns: this.clock.nanos,
       }; // prettier-ignore
-      if (frame.power !== this.power) this.report('DIO2 is not set as RF switch: the antenna is not on the transmitter');
       frame.end_ns = frame.start_ns + frameTimes(frame, 'sx1262').end;
       this.sending = frame;
       this.radio.transmit(frame);

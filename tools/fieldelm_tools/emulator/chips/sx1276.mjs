@@ -417,8 +417,7 @@ export class Sx1276 {
     this.rxByte &= 0xff;
     this.registers[REG.RX_NB_BYTES] = length;
     this.registers[REG.PKT_SNR] = Math.max(-128, Math.min(127, Math.round(snr * 4)));
-    // 5.5.5: strength = -157 (or -164) + PacketRssi, + PacketSnr / 4 where that is negative
-    this.registers[REG.PKT_RSSI] = this.rssiRegister(rssi - Math.min(0, Math.round(snr * 4) / 4));
+    this.registers[REG.PKT_RSSI] = this.packetRssi(rssi, Math.round(snr * 4) / 4);
     const hasCrc = explicit ? frame.crc : this.settings()?.crc;
     if (good) this.count(REG.RX_PACKET_COUNT);
     if (single) this.toStandby();
@@ -432,9 +431,18 @@ export class Sx1276 {
     this.registers[register + 1] = value & 0xff;
   }
 
+  /** 5.5.5: strength = offset + PacketRssi + PacketSnr below the noise, offset + 16/15 PacketRssi above it (note 3). */
+  packetRssi(dbm, snr) {
+    if (snr < 0) return this.rssiRegister(dbm - snr);
+    return Math.max(0, Math.min(255, Math.round(((dbm - this.rssiOffset) * 15) / 16)));
+  }
+
+  get rssiOffset() {
+    return this.frequency >= HIGH_BAND ? -157 : -164;
+  }
+
   rssiRegister(dbm) {
-    const offset = this.frequency >= HIGH_BAND ? 157 : 164;
-    return Math.max(0, Math.min(255, Math.round(dbm + offset)));
+    return Math.max(0, Math.min(255, Math.round(dbm - this.rssiOffset)));
   }
 
   modemStatus() {
