@@ -194,8 +194,10 @@ def find(given: str | None) -> Path:
         if path.is_file():
             return path
     first = default_places()[0]
+    folder = "" if first.parent.is_dir() else f"mkdir -p {first.parent} && "
     raise ConfigError(
-        f"no configuration found: write one with `fieldelm gateway config > {first}`, or name it with --config FILE"
+        f"no configuration found: write one with `{folder}fieldelm gateway config > {first}`,"
+        " or name it with --config FILE"
     )
 
 

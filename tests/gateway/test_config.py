@@ -113,6 +113,17 @@ def test_a_missing_file_says_how_to_make_one(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+def test_no_configuration_at_all_says_how_to_make_one_that_works(monkeypatch, tmp_path):
+    monkeypatch.setattr(config, "default_places", lambda: (tmp_path / "fieldelm" / "gateway.toml",))
+    with pytest.raises(ConfigError) as caught:
+        config.find(None)
+    assert f"mkdir -p {tmp_path}/fieldelm && fieldelm gateway config > {tmp_path}/fieldelm/" in str(caught.value)
+    (tmp_path / "fieldelm").mkdir()
+    with pytest.raises(ConfigError) as caught:
+        config.find(None)
+    assert "mkdir" not in str(caught.value)
+
+
 def test_the_platform_s_folders(monkeypatch, tmp_path):
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/private/fieldelm")
     assert str(config.GatewayConfig().database_path()) == "/var/lib/private/fieldelm/gateway.db"

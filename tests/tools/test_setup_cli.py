@@ -75,6 +75,13 @@ def test_wrong_usage_is_one_line_and_exit_2(words, command, capsys):
     assert "--help`" in one_line(capsys)
 
 
+def test_no_command_is_one_line_and_exit_2(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([])
+    assert ended.value.code == 2
+    assert one_line(capsys) == "fieldelm: which command? (see `fieldelm --help`)\n"
+
+
 def test_unknown_command_is_answered_with_the_known_ones(capsys):
     with pytest.raises(SystemExit):
         cli.main(["sing"])

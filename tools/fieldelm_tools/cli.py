@@ -67,10 +67,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"fieldelm {version('fieldelm')}")
-    parser.add_argument("command", metavar="COMMAND", help=argparse.SUPPRESS)
+    parser.add_argument("command", nargs="?", metavar="COMMAND", help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     top = parser.parse_args(arguments)
     known = {name: entry for commands in COMMANDS.values() for name, entry in commands.items()}
+    if top.command is None:
+        parser.error("which command?")
     if top.command not in known:
         parser.error(f"there is no command {top.command!r}: commands are {', '.join(known)}")
     target, line = known[top.command]
