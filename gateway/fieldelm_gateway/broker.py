@@ -5,6 +5,7 @@ Everything happens in the thread that calls `wait`: it is paho's network loop as
 
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from . import tls
 from .config import GatewayConfig, Mqtt
 from .errors import BrokerLostError, ConfigError
 
@@ -53,7 +55,7 @@ class Arrived:
 def address(config: Mqtt) -> tuple[str, int]:
     """Host and port."""
     parts = urlsplit(config.url)
-    return parts.hostname or "localhost", parts.port or 1883
+    return parts.hostname or "localhost", parts.port or (8883 if parts.scheme == "mqtts" else 1883)
 
 
 def read_password(config: Mqtt) -> str | None:
@@ -146,6 +148,8 @@ class Connection:
         client.connect_timeout = _CONNECT_S
         if mqtt.username:
             client.username_pw_set(mqtt.username, read_password(mqtt))
+        if tls.wanted(mqtt):
+            client.tls_set_context(tls.context(mqtt))
         client.will_set(will[0], will[1], qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -162,6 +166,8 @@ class Connection:
         arguments: dict[str, Any] = {"clean_start": True} if self.protocol == "5" else {}
         try:
             self._client.connect(self._host, self._port, mqtt.keepalive_s, **arguments)
+        except ssl.SSLError as error:
+            raise BrokerLostError(tls.explain(where, error)) from None
         except OSError as error:
             raise BrokerLostError(
                 f"no broker at {where} ({error.strerror or error}): is it running, and is [mqtt] url right?"
@@ -219,8 +225,9 @@ class Connection:
             raise BrokerLostError(self._lost or "the connection was closed")
         if client.want_write() and select.select([], [wire], [], 0.05)[1]:
             self._check(client.loop_write())
-        pause = 0.0 if self._notices or client.want_write() else min(seconds, 1.0)
-        if bell.wait(pause, wire):
+        pending = tls.pending(wire)  # decrypted already, so select does not see it
+        pause = 0.0 if self._notices or client.want_write() or pending else min(seconds, 1.0)
+        if bell.wait(pause, wire) or pending:
             try:
                 self._check(client.loop_read())
             except BrokerLostError:

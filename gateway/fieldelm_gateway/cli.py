@@ -11,8 +11,8 @@ from typing import Any
 
 from fieldelm import codes
 
-from . import commands, config as configuration
-from .clock import HostClock, rfc3339
+from . import commands, config as configuration, documents, maintenance, node_cli
+from .clock import HostClock, Instant, rfc3339
 from .errors import GatewayError, RequestError, UsageError
 from .nodes import Node, find
 from .store import Command, Store
@@ -63,6 +63,7 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
         "call_fault": "what changed is a fault: it alarms, and returns to what it knew before",
         "service": "somebody works on the machine: it rests for a time",
     }
+    node_cli.add_actions(actions, _add_config)
     for name in commands.COMMANDS:
         line = helps[name]
         action = actions.add_parser(name, help=line, description=f"{line[0].upper()}{line[1:]}.", allow_abbrev=False)
@@ -89,6 +90,7 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
             help="wait so long for the node's answer, and exit with 1 if none has come; default: do not wait",
         )
         action.add_argument("--json", action="store_true", help="one JSON document")
+        node_cli.add_by(action)
         action.set_defaults(run=_command, command=name)
 
 
@@ -197,13 +199,21 @@ def _command(args: argparse.Namespace) -> int:
         raise UsageError(str(error)) from None
     store = Store(config.database_path())
     try:
-        command = _queue(store, args, arguments, config.commands.expire_s)
+        command = _queue(store, args, given, arguments, config)
         return _report(store, command, args)
     finally:
         store.close()
 
 
-def _queue(store: Store, args: argparse.Namespace, arguments: dict[str, int], expire_s: int) -> Command:
+def _queue(
+    store: Store,
+    args: argparse.Namespace,
+    given: dict[str, Any],
+    arguments: dict[str, int],
+    config: configuration.GatewayConfig,
+) -> Command:
+    if not config.gateway.answers:
+        raise UsageError("this gateway only listens ([gateway] answers): ask the one that answers the nodes")
     node = find(store.nodes(), args.node)
     if node is None:
         raise UsageError(f"there is no node {args.node!r}: `fieldelm node list` shows them")
@@ -217,10 +227,14 @@ def _queue(store: Store, args: argparse.Namespace, arguments: dict[str, int], ex
         arguments=arguments,
         sequence=0,
         created_ms=now_ms,
-        expires_ms=now_ms + expire_s * 1000,
+        expires_ms=now_ms + config.commands.expire_s * 1000,
     )
+    now = Instant(now_ms, 0, synced=True)
+    topics = documents.Topics(config.base_topic())
     with store.transaction():
-        return store.add_command(command)
+        command = store.add_command(command)
+        maintenance.note_command(store, topics, node, command, given, args.by, now)
+    return command
 
 
 def _report(store: Store, command: Command, args: argparse.Namespace) -> int:

@@ -57,6 +57,11 @@ def _duty_cycle(value: float | str) -> str | None:
     return 'a fraction above 0 up to 1, or "unlimited"'
 
 
+def _topic(value: str) -> str | None:
+    fits = re.fullmatch(r"[^+#/\x00-\x1f]+(/[^+#/\x00-\x1f]+)*", value)
+    return None if fits else 'a topic without "+" and "#", like "homeassistant"'
+
+
 def _one_of(*choices: object) -> Check:
     return lambda value: None if value in choices else "one of " + ", ".join(map(repr, choices))
 
@@ -68,7 +73,7 @@ def _broker(value: str) -> str | None:
         port = parts.port
     except ValueError:
         return problem
-    if parts.scheme != "mqtt" or not parts.hostname or port == 0 or parts.path not in {"", "/"}:
+    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or port == 0 or parts.path not in {"", "/"}:
         return problem
     return 'without user and password: use "username" and "password_file"' if parts.username or parts.password else None
 
@@ -85,6 +90,10 @@ class Identity:
     name: str = setting("gateway", 'Part of every topic: letters, digits, "-" and "_".', _name)
     number: int = setting(1, "1 to 255. Gateways that hear the same nodes need different numbers.", between(1, 255))
     location: str = setting("", "Where it hangs, for people.", _printable)
+    answers: bool = setting(
+        default=True,
+        help_text="Of several gateways that hear the same nodes only one may answer them; false on the others.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +112,18 @@ class Database:
 class Mqtt:
     """The broker."""
 
-    url: str = setting("mqtt://localhost:1883", "Address of the broker.", _broker)
+    url: str = setting("mqtt://localhost:1883", "Address of the broker; mqtts://… encrypts (port 8883).", _broker)
     username: str = setting("", "Name to log in with; empty: none.", _printable, shown=False)
     password_file: str = setting(
         "", "File whose first line is the password; it should be readable by the gateway only.", _file, shown=False
     )
+    ca_file: str = setting(
+        "", "With mqtts: certificate of the authority that signed the broker's; empty: the system's.", shown=False
+    )
+    cert_file: str = setting(
+        "", "With mqtts: the gateway's own certificate, where the broker asks for one.", shown=False
+    )
+    key_file: str = setting("", "With mqtts: the key of that certificate; readable by the gateway only.", shown=False)
     client_id: str = setting("", 'Empty means "fieldelm-" and the gateway\'s name.', _printable, shown=False)
     protocol: Literal["auto", "5", "3.1.1"] = setting(
         "auto", '"auto" speaks MQTT 5, and 3.1.1 where the broker knows no better.'
@@ -126,6 +142,42 @@ class Commands:
     expire_s: int = setting(
         86_400, "A command that a node has not answered after this time is given up.", between(60, 31_536_000)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class HomeAssistant:
+    """Home Assistant finds nodes and gateway by itself."""
+
+    discovery: bool = setting(
+        default=True,
+        help_text="Publish discovery. Of several gateways that hear the same nodes only one should; false on the others.",
+    )
+    prefix: str = setting("homeassistant", "Discovery prefix, as set in Home Assistant.", _topic)
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """A page for the browser, and metrics for Prometheus."""
+
+    enabled: bool = setting(default=True, help_text="false: no page, no metrics, no open port.")
+    listen: str = setting(
+        "127.0.0.1:8093", "Address and port. 0.0.0.0:8093 shows it to the whole network.", _host_and_port
+    )
+    token_file: str = setting(
+        "",
+        "File with the token that commands need; empty: `dashboard.token` beside the database, made by the gateway.",
+        shown=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the log is kept. What is older is averaged by the hour, then by the day."""
+
+    frames_days: int = setting(30, "Every frame.", between(1, 36_500))
+    hours_days: int = setting(400, "Averages by the hour.", between(1, 36_500))
+    days_days: int = setting(3660, "Averages by the day.", between(1, 36_500))
+    events_days: int = setting(3660, "Events, commands and what maintenance did.", between(1, 36_500))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +212,9 @@ class GatewayConfig:
     database: Database = dataclasses.field(default_factory=Database)
     mqtt: Mqtt = dataclasses.field(default_factory=Mqtt)
     commands: Commands = dataclasses.field(default_factory=Commands)
+    home_assistant: HomeAssistant = dataclasses.field(default_factory=HomeAssistant)
+    dashboard: Dashboard = dataclasses.field(default_factory=Dashboard)
+    retention: Retention = dataclasses.field(default_factory=Retention)
     radio: tuple[Radio, ...] = (Radio(),)
 
     def database_path(self) -> Path:
@@ -219,7 +274,8 @@ def read(text: str, where: str) -> GatewayConfig:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: is not TOML: {error}") from None
-    sections = {"gateway": Identity, "database": Database, "mqtt": Mqtt, "commands": Commands}
+    hints = get_type_hints(GatewayConfig)
+    sections = {name: cls for name, cls in hints.items() if name != "radio"}
     _refuse_unknown(document, [*sections, "radio"], where, "section")
     values: dict[str, Any] = {}
     for name, cls in sections.items():
@@ -235,6 +291,11 @@ def read(text: str, where: str) -> GatewayConfig:
         raise ConfigError(f'{where}: [[radio]]: two radios have the same name: give each its own "name"')
     if len({radio.kind for radio in values["radio"]}) > 1:
         raise ConfigError(f'{where}: [[radio]]: "serial" and "air" keep different time: use one kind')
+    mqtt = values["mqtt"]
+    if bool(mqtt.cert_file) != bool(mqtt.key_file):
+        raise ConfigError(f"{where}: [mqtt]: cert_file and key_file belong together: give both or neither")
+    if not mqtt.url.startswith("mqtts:") and (mqtt.ca_file or mqtt.cert_file):
+        raise ConfigError(f"{where}: [mqtt]: ca_file and cert_file need an encrypted connection: url mqtts://…")
     return GatewayConfig(**values)
 
 
@@ -267,6 +328,8 @@ def _section(cls: type[Section], table: object, where: str) -> Section:
 def _must_be(hint: Any, value: object) -> str | None:
     if get_origin(hint) is Literal:
         return _one_of(*get_args(hint))(value)
+    if hint is bool:
+        return None if isinstance(value, bool) else "true or false"
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if hint is float:
         return None if number else "a number"
@@ -280,7 +343,7 @@ def _must_be(hint: Any, value: object) -> str | None:
 def _toml(value: object) -> str:
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def annotated_default() -> str:

@@ -10,11 +10,13 @@ import threading
 import time
 from dataclasses import dataclass
 
-from . import commands, documents, health, requests, uplinks
+from . import commands, documents, health, home_assistant, maintenance, requests, uplinks
 from .clock import Clock, Instant
 from .config import GatewayConfig
 from .errors import DatabaseUnavailableError, RequestError
 from .ingress import Radio, Tick, Uplink
+from .live import Live
+from .nodes import Node
 from .publisher import Published, Publisher
 from .requests import Request
 from .state import Batch, State
@@ -57,6 +59,7 @@ class Core:
         publisher: Publisher,
         clock: Clock,
         inbox: Inbox,
+        live: Live | None = None,
     ) -> None:
         self.state = State(config, store, radios)
         self.tally = health.Tally()
@@ -65,6 +68,9 @@ class Core:
         self._publisher = publisher
         self._clock = clock
         self._inbox = inbox
+        self._live = live or Live()
+        self._announced: dict[str, tuple[object, ...]] = {}  # by EUI: what Home Assistant was told of the node
+        self._inbox_waits = False
         self._availability = health.Availability()
         self._database_version = -1
         self._database_problem = ""
@@ -105,7 +111,7 @@ class Core:
         batch = Batch()
         try:
             self._reload_if_changed(now)
-            for item in items:
+            for item in [*items, *self._beside()]:
                 match item:
                     case Uplink():
                         uplinks.handle(self.state, batch, item)
@@ -135,30 +141,66 @@ class Core:
             return
         nodes = state.store.nodes()
         state.waiting = commands.Waiting(state.store.commands_waiting())
-        known = set(state.rows)
+        self._inbox_waits = True
+        known = state.rows
+        state.outbox = list(state.store.outbox_counts())
+        self._publisher.notify()
         state.nodes = {node.node_id: node for node in nodes}
         state.rows = {node.row: node for node in nodes}
         self._database_version = version
         self._cards_changed = True
         for node in nodes:
-            if node.row not in known:
+            before = known.get(node.row)
+            if before is None or (before.alarm, before.name, before.location) != (node.alarm, node.name, node.location):
+                self._tell_alarm(node, now)
+            if before is None or before.eui != node.eui:
                 self._availability.restore(node, now)
                 if node.status_document:
-                    topic = state.topics.node_state(node.eui)
-                    self._publisher.remember(topic, node.status_document, publish=False)
+                    self._remember(state.topics.node_state(node.eui), node.status_document, publish=False)
+        present = {node.eui for node in nodes}
+        for gone in known.values():
+            if gone.eui not in present:
+                self._forget(gone)
+
+    def _forget(self, node: Node) -> None:
+        # it was removed; whoever did that has put empty retained messages into the outbox
+        for topic in home_assistant.topics_left(self._config, self.state.topics, node.eui):
+            self._publisher.forget(topic)
+            self._live.remember(topic, "")
+        self._announced.pop(node.eui, None)
+        self._availability.forget(node)
+        self.state.exchanges.pop(node.row, None)
+        log.info("%s was removed", node.name)
+
+    def _beside(self) -> list[Request]:
+        # requests of programs beside the gateway
+        if not self._inbox_waits:
+            return []
+        rows = self.state.store.query("SELECT id, command, payload FROM inbox WHERE answer IS NULL ORDER BY id")
+        return [Request(row["command"], row["payload"], "command line", row["id"]) for row in rows]
 
     # requests and commands
 
     def _request(self, request: Request, batch: Batch, now: Instant) -> None:
         state = self.state
         try:
+            if request.inbox:
+                batch.writes.inbox_answers.append(("ok", request.inbox))
+            if request.command in maintenance.ACTIONS:
+                maintenance.handle(state, batch, request, now)
+                return
+            if not self._config.gateway.answers:
+                raise RequestError("this gateway only listens ([gateway] answers): ask the one that answers the nodes")
             command = requests.read(request, state.rows.values(), now.epoch_ms, self._config.commands.expire_s)
             if command.request_id in batch.request_ids or self._is_known(command):
                 return
             batch.request_ids.add(command.request_id)
             batch.writes.commands_new.append(command)
+            maintenance.asked(state, batch, state.rows[command.node], request, command, now)
             batch.notes.append(f"{state.rows[command.node].name}: {command.command} waits for it to speak")
         except RequestError as error:
+            if request.inbox:
+                batch.writes.inbox_answers[-1] = (str(error), request.inbox)
             name = request.command[:64]
             document = documents.refusal(requests.request_id(request.payload), name, str(error), now)
             state.enqueue(batch, REST, state.topics.response(name), documents.dump(document), now.epoch_ms)
@@ -199,11 +241,18 @@ class Core:
         self.tally.frames["received"] += len(heard)
         self.tally.drops.update(batch.drops)
         self.tally.drops["store_full"] += len(heard) - batch.drops.total()
-        self._postponed += [item for item in items if isinstance(item, Request | Published)]
+        self._postponed += [item for item in items if isinstance(item, Request | Published)]  # those in the inbox stay there
         self._try_again_at = time.monotonic() + _TRY_AGAIN_S
 
     def _adopt(self, batch: Batch, added: list[Command]) -> None:
+        rows = self.state.rows
+        told = {row for row, node in batch.writes.nodes.items() if rows[row].alarm != node.alarm}
+        told.update(node.row for node in batch.writes.described)
+        self._inbox_waits = False
         self.state.adopt(batch)
+        now = self._clock.now()
+        for row in told:
+            self._tell_alarm(self.state.rows[row], now)
         for note in batch.notes:
             log.info("%s", note)
         for command in added:
@@ -212,14 +261,41 @@ class Core:
             self.state.radios[uplink.radio].answer(uplink.token, answer)
         if batch.writes.outbox:
             self._publisher.notify()
+            for message in batch.writes.outbox:
+                if not message.retain:
+                    self._live.tell(message.topic, message.payload)
         for topic, payload, publish in batch.documents:
-            self._publisher.remember(topic, payload, publish=publish)
+            self._remember(topic, payload, publish=publish)
         for node, heard in batch.heard:
             self._availability.heard(node, heard)
         self._cards_changed |= batch.cards_changed
         self.tally.frames.update(batch.frames)
         self.tally.drops.update(batch.drops)
         self.tally.status_dropped += batch.status_dropped
+
+    # documents that describe the present
+
+    def _remember(self, topic: str, payload: str, *, publish: bool = True) -> None:
+        self._publisher.remember(topic, payload, publish=publish)
+        self._live.remember(topic, payload)
+
+    def _tell_alarm(self, node: Node, now: Instant) -> None:
+        self._remember(self.state.topics.alarm(node.eui), maintenance.document(node, now.epoch_ms))
+
+    def _announce(self) -> None:
+        # to Home Assistant, what has changed for it
+        if not self._config.home_assistant.discovery:
+            return
+        if not self._announced:
+            topic = home_assistant.gateway_topic(self._config)
+            self._publisher.remember(topic, home_assistant.gateway_device(self._config, self.state.topics))
+            self._announced[""] = ()
+        for node in self.state.nodes.values():
+            told = (node.name, node.location, node.card.firmware)
+            if self._announced.get(node.eui) != told:
+                self._announced[node.eui] = told
+                document = home_assistant.node_device(self._config, self.state.topics, node)
+                self._publisher.remember(home_assistant.node_topic(self._config, node.eui), document)
 
     # what time brings
 
@@ -230,17 +306,21 @@ class Core:
         topics = self.state.topics
         if self._due_ms is None:
             self.tally.since_ms = now.monotonic_ms
-            self._publisher.remember(topics.info, documents.info(self._config, self._version, now))
+            self._remember(topics.info, documents.info(self._config, self._version, now))
         self._due_ms = now.monotonic_ms + _LOOK_EVERY_MS
         for node, online in self._availability.changes(self.state.nodes.values(), now):
-            self._publisher.remember(topics.availability(node.eui), "online" if online else "offline")
+            self._remember(topics.availability(node.eui), "online" if online else "offline")
+        for node in maintenance.expired(self.state.nodes.values(), now.epoch_ms):
+            self.state.replace(node)
+            self._tell_alarm(node, now)
         if self._cards_changed:
             self._cards_changed = False
-            self._publisher.remember(topics.nodes, documents.node_list(self.state.nodes.values()))
+            self._remember(topics.nodes, documents.node_list(self.state.nodes.values()))
+            self._announce()
         if now.monotonic_ms >= self._health_due_ms or self._publisher.connections != self._connections_told:
             self._connections_told = self._publisher.connections
             self._health_due_ms = now.monotonic_ms + _HEALTH_EVERY_MS
-            self._publisher.remember(topics.health, self._health(now))
+            self._remember(topics.health, self._health(now))
 
     def _health(self, now: Instant) -> str:
         state = self.state

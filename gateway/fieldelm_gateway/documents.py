@@ -54,6 +54,18 @@ class Topics:
         """Whether a node is heard."""
         return f"{self._base}/node/{eui}/availability"
 
+    def alarm(self, eui: str) -> str:
+        """State of a node's alarm."""
+        return f"{self._base}/node/{eui}/alarm"
+
+    def maintenance(self, eui: str) -> str:
+        """What people did to a node."""
+        return f"{self._base}/node/{eui}/maintenance"
+
+    def request(self, command: str) -> str:
+        """Where a command is asked for."""
+        return f"{self._base}/request/{command}"
+
     def response(self, command: str) -> str:
         """Answers to a command."""
         return f"{self._base}/response/{command}"
@@ -97,10 +109,11 @@ def band_hz(node: Node, band: int) -> dict[str, Any] | None:
         or band >= card.bands
         or card.band_high_hz == 0
     ):
-        return {"band": band, "low_hz": None, "high_hz": None}
+        return {"band": band, "low_hz": None, "high_hz": None, "orders": None}
     width = (card.band_high_hz - card.band_low_hz) / card.bands
     low = card.band_low_hz + band * width
-    return {"band": band, "low_hz": round(low, 1), "high_hz": round(low + width, 1)}
+    orders = [round(low / node.shaft_hz, 2), round((low + width) / node.shaft_hz, 2)] if node.shaft_hz else None
+    return {"band": band, "low_hz": round(low, 1), "high_hz": round(low + width, 1), "orders": orders}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -286,6 +299,7 @@ def node_list(nodes: Iterable[Node]) -> str:
             "node_id": node.node_id,
             "name": node.name,
             "location": node.location,
+            "shaft_hz": node.shaft_hz,
             **dataclasses.asdict(node.card),
         }
         for node in nodes

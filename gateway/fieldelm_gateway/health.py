@@ -43,6 +43,11 @@ class Availability:
         """A frame of it was accepted."""
         self._heard_ms[node.row] = now.monotonic_ms
 
+    def forget(self, node: Node) -> None:
+        """It was removed."""
+        self._heard_ms.pop(node.row, None)
+        self._online.pop(node.row, None)
+
     def changes(self, nodes: Iterable[Node], now: Instant) -> list[tuple[Node, bool]]:
         """Nodes whose availability is not what it was when last asked, with what it is now."""
         found = []

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .alarm import QUIET, Alarm
 from .cipher import Ccm
 
 HEARTBEAT_UNKNOWN_S = 900
@@ -57,6 +58,9 @@ class Node:
     status: tuple[int, int] | None = None
     """key id and counter of the newest STATUS"""
     status_document: str | None = None
+    shaft_hz: float | None = None
+    """speed of the machine's shaft, where it is known"""
+    alarm: Alarm = QUIET
 
     def slot(self, key_id: int) -> KeySlot | None:
         """The key with this id."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from . import documents
+from . import documents, home_assistant
 from .broker import GREETING_S, Arrived, Bell, Confirmed, Connection, ProtocolRefusedError
 from .config import GatewayConfig
 from .errors import BrokerLostError, GatewayError
@@ -106,6 +106,12 @@ class Publisher:
                 self._changed[topic] = None
         self._bell.ring()
 
+    def forget(self, topic: str) -> None:
+        """A document that describes nothing any more."""
+        with self._lock:
+            self._current.pop(topic, None)
+            self._changed.pop(topic, None)
+
     def stop(self, flush_s: float) -> None:
         """Publish what can be published in this time, say `offline`, and hang up."""
         self._ending_at = time.monotonic() + flush_s
@@ -171,6 +177,8 @@ class Publisher:
         self.problem = ""
         log.info("MQTT: connected to %s with MQTT %s", self._config.mqtt.url, connection.protocol)
         connection.subscribe(self._topics.requests)
+        if self._config.home_assistant.discovery:
+            connection.subscribe(home_assistant.status_topic(self._config))
         self._refresh()
 
     def _refresh(self) -> None:
@@ -204,6 +212,9 @@ class Publisher:
     def _take_notices(self, connection: Connection) -> None:
         done: tuple[list[int], list[int]] = ([], [])
         for notice in connection.notices():
+            if isinstance(notice, Arrived) and notice.topic == home_assistant.status_topic(self._config):
+                self._announce_again(notice.payload)
+                continue
             if isinstance(notice, Arrived):
                 self._deliver(Request(self._topics.requested(notice.topic), notice.payload))
                 continue
@@ -217,6 +228,17 @@ class Publisher:
                     done[message.lane].append(message.id)
         if any(done):
             self._deliver(Published(tuple(done[EVENTS]), tuple(done[REST])))
+
+    def _announce_again(self, word: bytes) -> None:
+        # Home Assistant was born and has forgotten what is not retained; it may also have come without its broker's memory
+        if word != b"online":
+            return
+        prefix = self._config.home_assistant.prefix + "/"
+        base = self._config.base_topic() + "/"
+        with self._lock:
+            announced = [topic for topic in self._current if topic.startswith(prefix)]
+            rest = [topic for topic in self._current if topic.startswith(base)]
+            self._changed |= dict.fromkeys(announced + rest)
 
     def _refused(self, message: OutboxRow | str, notice: Confirmed) -> None:
         # it stays first in its lane, and is tried again after a while

@@ -20,6 +20,10 @@ class Request:
 
     command: str
     payload: bytes
+    via: str = "mqtt"
+    """the way it came: mqtt, dashboard, command line"""
+    inbox: int = 0
+    """its number in the database's inbox; 0: it did not come from there"""
 
 
 def usable_id(value: object) -> TypeGuard[str]:
@@ -30,17 +34,15 @@ def usable_id(value: object) -> TypeGuard[str]:
 def request_id(payload: bytes) -> str | None:
     """The id of a request, for its answer, however wrong the rest of it is."""
     try:
-        value = _object(payload).get("id")
+        value = read_object(payload).get("id")
     except RequestError:
         return None
     return value if usable_id(value) else None
 
 
-def read(request: Request, nodes: Iterable[Node], now_ms: int, expire_s: int) -> Command:
-    """The command that is asked for. Raises RequestError with a sentence for whoever asked."""
-    if request.command not in commands.COMMANDS:
-        raise RequestError(f"there is no command {request.command[:64]!r}: commands are {', '.join(commands.COMMANDS)}")
-    document = _object(request.payload)
+def addressed(request: Request, nodes: Iterable[Node]) -> tuple[str, Node, dict[str, Any]]:
+    """Id, node and document of a request. Raises RequestError with a sentence for whoever asked."""
+    document = read_object(request.payload)
     number = document.get("id")
     if not usable_id(number):
         raise RequestError(f"id must be a text of 1 to {_MOST_ID} printable characters, different for every request")
@@ -50,6 +52,17 @@ def read(request: Request, nodes: Iterable[Node], now_ms: int, expire_s: int) ->
     node = find(nodes, wanted)
     if node is None:
         raise RequestError(f"there is no node {wanted[:64]!r}: `fieldelm node list` shows them")
+    by = document.get("by", "")
+    if not isinstance(by, str) or len(by) > _MOST_ID or not (by.isprintable() or not by):
+        raise RequestError(f"by must be a text of at most {_MOST_ID} printable characters: who asks")
+    return number, node, document
+
+
+def read(request: Request, nodes: Iterable[Node], now_ms: int, expire_s: int) -> Command:
+    """The command that is asked for. Raises RequestError with a sentence for whoever asked."""
+    if request.command not in commands.COMMANDS:
+        raise RequestError(f"there is no command {request.command[:64]!r}: commands are {', '.join(commands.COMMANDS)}")
+    number, node, document = addressed(request, nodes)
     expires_s = document.get("expires_s", expire_s)
     if not isinstance(expires_s, int) or isinstance(expires_s, bool) or not 1 <= expires_s <= 31_536_000:
         raise RequestError("expires_s must be a whole number of seconds from 1 to 31536000")
@@ -66,7 +79,8 @@ def read(request: Request, nodes: Iterable[Node], now_ms: int, expire_s: int) ->
     )
 
 
-def _object(payload: bytes) -> dict[str, Any]:
+def read_object(payload: bytes) -> dict[str, Any]:
+    """The JSON object that a request is. Raises RequestError."""
     if len(payload) > _MOST_BYTES:
         raise RequestError(f"a request has at most {_MOST_BYTES} bytes")
     try:

@@ -89,6 +89,10 @@ class State:
         airtime = airtime_us(self.radios[uplink.radio].config, len(answer))
         return self.duty[uplink.radio].spend(uplink.received.monotonic_ms, airtime)
 
+    def replace(self, node: Node) -> None:
+        """A node has changed in a way that need not be stored at once."""
+        self.nodes[node.node_id] = self.rows[node.row] = node
+
     def adopt(self, batch: Batch) -> None:
         """The round is committed."""
         self.nodes.update(batch.nodes)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import database
+from . import alarm, database
 from .cipher import Ccm, check_value
 from .errors import DatabaseError, RequestError, UsageError
 from .nodes import Card, KeySlot, Node
@@ -78,6 +78,20 @@ class Command:
     result: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MaintenanceRow:
+    """What somebody did."""
+
+    node: int
+    request_id: str
+    done_ms: int
+    who: str
+    via: str
+    action: str
+    event_id: str | None
+    document: str
+
+
 @dataclass(slots=True)
 class Writes:
     """What one transaction writes."""
@@ -93,6 +107,11 @@ class Writes:
     commands_sent: list[int] = field(default_factory=list)
     commands_finished: list[tuple[int, str, str | None, int]] = field(default_factory=list)
     """id, state, result, time"""
+    maintenance: list[MaintenanceRow] = field(default_factory=list)
+    described: list[Node] = field(default_factory=list)
+    """nodes with another name, location or shaft speed"""
+    inbox_answers: list[tuple[str, int]] = field(default_factory=list)
+    """answer, row"""
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)
@@ -109,6 +128,17 @@ class Store:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+    def query(self, sql: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+        """Rows of a question; they have the columns' names."""
+        return self._rows(sql, values)
+
+    def write(self, sql: str, values: tuple[object, ...] = ()) -> int:
+        """Write inside a transaction; return the number of the new row."""
+        try:
+            return self._connection.execute(sql, values).lastrowid or 0
+        except sqlite3.Error as error:
+            raise database.explain(self.path, error) from None
 
     def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         try:
@@ -157,6 +187,8 @@ class Store:
                 last_seen_ms=row["last_seen_ms"],
                 status=None if row["status_counter"] is None else (row["status_key_id"], row["status_counter"]),
                 status_document=row["status_document"],
+                shaft_hz=row["shaft_hz"],
+                alarm=alarm.load(row["alarm_document"]),
             )
             for row in self._rows("SELECT * FROM node ORDER BY name")
         ]
@@ -204,6 +236,15 @@ class Store:
     def transaction(self) -> AbstractContextManager[None]:
         """A transaction for `add_node`, `replace_key` and `add_command`."""
         return database.transaction(self._connection, self.path)
+
+    def add_maintenance(self, row: MaintenanceRow) -> None:
+        """What somebody did; inside a transaction."""
+        self.write(_INSERT_MAINTENANCE, _values(row))
+
+    def add_message(self, topic: str, payload: str, now_ms: int, *, retain: bool = False) -> None:
+        """A message for the broker, written beside the running gateway; inside a transaction."""
+        sql = "INSERT INTO outbox (lane, topic, payload, retain, created_ms) VALUES (?, ?, ?, ?, ?)"
+        self.write(sql, (REST, topic, payload, int(retain), now_ms))
 
     # commands
 
@@ -288,6 +329,12 @@ class Store:
                 "UPDATE command SET state = ?, result = ?, finished_ms = ? WHERE id = ?",
                 [(state, result, now_ms, number) for number, state, result, now_ms in writes.commands_finished],
             )
+            connection.executemany(_INSERT_MAINTENANCE, [_values(row) for row in writes.maintenance])
+            connection.executemany(
+                "UPDATE OR IGNORE node SET name = ?, location = ?, shaft_hz = ? WHERE id = ?",
+                [(node.name, node.location, node.shaft_hz, node.row) for node in writes.described],
+            )
+            connection.executemany("UPDATE inbox SET answer = ? WHERE id = ?", writes.inbox_answers)
             return [self.add_command(command) for command in writes.commands_new]
 
 
@@ -298,8 +345,10 @@ def _insert(table: str, row: type) -> str:
 
 _INSERT_FRAME = _insert("frame", FrameRow)
 _INSERT_EVENT = _insert("event", EventRow)
+_INSERT_MAINTENANCE = _insert("maintenance", MaintenanceRow)
 _UPDATE_NODE = (
     "UPDATE node SET last_seen_ms = ?, status_key_id = ?, status_counter = ?, status_document = ?, "  # noqa: S608
+    "alarm_document = ?, "
     + ", ".join(f"{name} = ?" for name in _CARD)
     + " WHERE id = ?"
 )
@@ -310,14 +359,14 @@ _NEXT_SEQUENCE = (
 _UPDATE_KEY = "UPDATE node_key SET highest = ?, seen = ?, last_sequence = ? WHERE node = ? AND key_id = ?"
 
 
-def _values(row: FrameRow | EventRow) -> tuple[object, ...]:
+def _values(row: FrameRow | EventRow | MaintenanceRow) -> tuple[object, ...]:
     return tuple(getattr(row, name) for name in row.__slots__)
 
 
 def _node_values(node: Node) -> tuple[object, ...]:
     key_id, counter = node.status or (None, None)
     card = [getattr(node.card, name) for name in _CARD]
-    return (node.last_seen_ms, key_id, counter, node.status_document, *card, node.row)
+    return (node.last_seen_ms, key_id, counter, node.status_document, alarm.dump(node.alarm), *card, node.row)
 
 
 def _key_values(node: Node) -> Iterable[tuple[object, ...]]:

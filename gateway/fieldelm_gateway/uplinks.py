@@ -117,7 +117,8 @@ def _alert(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> tu
     if identity in batch.events or state.store.has_event(*identity):
         batch.frames["duplicate_events"] += 1
         return node, "duplicate"
-    document = documents.dump(documents.event(verified, uplink, alert, sequence))
+    told = documents.event(verified, uplink, alert, sequence)
+    document = documents.dump(told)
     if not state.enqueue(batch, EVENTS, state.topics.event(node.eui), document, uplink.received.epoch_ms):
         raise _full()
     batch.events.add(identity)
@@ -135,7 +136,8 @@ def _alert(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> tu
     )
     batch.notes.append(f"{node.name}: {alert.type} ({alert.severity})")
     slot = dataclasses.replace(slot, last_sequence=max(sequence, slot.last_sequence or 0))
-    return dataclasses.replace(node, keys=node.keys_with(slot)), "accepted"
+    alarm = node.alarm.with_event(told, documents.event_ms(uplink, alert))
+    return dataclasses.replace(node, keys=node.keys_with(slot), alarm=alarm), "accepted"
 
 
 def _status(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> Node:
@@ -158,7 +160,8 @@ def _status(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> N
         window_period_s=document["window_period_s"],
     )
     batch.cards_changed |= card != node.card
-    return dataclasses.replace(node, card=card, status=(key_id, verified.counter), status_document=text)
+    alarm = node.alarm.with_status(document, verified.slot.check, uplink.received.epoch_ms)
+    return dataclasses.replace(node, card=card, status=(key_id, verified.counter), status_document=text, alarm=alarm)
 
 
 def _hello(batch: Batch, verified: Verified) -> Node:
@@ -194,6 +197,8 @@ def _response(state: State, batch: Batch, verified: Verified, uplink: Uplink) ->
 
 def _answer(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> bytes | None:
     # A waiting command answers any frame, and acknowledges it too; else those are acknowledged that ask.
+    if not state.config.gateway.answers:
+        return None
     node, slot, gateway = verified.node, verified.slot, state.config.gateway.number
     waiting = state.waiting.next_for(node.row, uplink.received.epoch_ms, batch.commands_finished)
     if waiting:

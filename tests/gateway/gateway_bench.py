@@ -197,7 +197,10 @@ class Bench:
         self.config = dataclasses.replace(
             base,
             database=dataclasses.replace(base.database, path=str(self.path), **settings.get("database", {})),
+            gateway=dataclasses.replace(base.gateway, **settings.get("gateway", {})),
             commands=dataclasses.replace(base.commands, **settings.get("commands", {})),
+            home_assistant=dataclasses.replace(base.home_assistant, **settings.get("home_assistant", {})),
+            retention=dataclasses.replace(base.retention, **settings.get("retention", {})),
             radio=(dataclasses.replace(base.radio[0], **settings.get("radio", {})),),
         )
         self.clock = BenchClock()

@@ -149,7 +149,10 @@ def test_events_carry_what_the_contract_says(bench):
         "severity": "warning",
         "verdict": "anomaly",
         "score_ratio": 1.5,
-        "bands": [{"band": 0, "low_hz": 1.0, "high_hz": 11.0}, {"band": 63, "low_hz": 631.0, "high_hz": 641.0}],
+        "bands": [
+            {"band": 0, "low_hz": 1.0, "high_hz": 11.0, "orders": None},
+            {"band": 63, "low_hz": 631.0, "high_hz": 641.0, "orders": None},
+        ],
         "mode": 3,
         "policy": "auto",
         "age_s": 120,
@@ -296,6 +299,6 @@ def test_a_band_that_the_node_does_not_have_has_no_frequency(bench, band):
     node = bench.node()
     bench.hear_all([node.alert(band_a=3), node.hello(), node.alert(band_a=band)])
     assert [event["bands"] for event in bench.outbox("/event")] == [
-        [{"band": 3, "low_hz": None, "high_hz": None}],
-        [{"band": band, "low_hz": None, "high_hz": None}],
+        [{"band": 3, "low_hz": None, "high_hz": None, "orders": None}],
+        [{"band": band, "low_hz": None, "high_hz": None, "orders": None}],
     ]

@@ -31,10 +31,10 @@ def test_topics_and_what_is_retained(world):
     assert (event["rssi"], event["snr"]) == (-101, -3.5)
     assert all(not heard.retained for heard in subscriber.heard if heard.topic.endswith("/event"))
     late = world.subscribe(name="late")
-    retained = wait_for(lambda: len(late.heard) >= 6 and {heard.topic: heard for heard in late.heard})
+    retained = wait_for(lambda: len(late.heard) >= 7 and {heard.topic: heard for heard in late.heard})
     assert set(retained) == {
         *(f"{BASE}/{name}" for name in ("state", "info", "nodes", "health")),
-        *(f"{BASE}/node/{node.eui}/{name}" for name in ("state", "availability")),
+        *(f"{BASE}/node/{node.eui}/{name}" for name in ("state", "availability", "alarm")),
     }
     assert all(heard.retained for heard in late.heard)
     assert retained[f"{BASE}/state"].payload == {"schema": 1, "state": "online"}
@@ -76,7 +76,7 @@ def test_lanes_events_first_each_in_order(world):
     subscriber.wait_for("/event", 20)
     subscriber.wait_for(f"{node.eui}/state", 40)
     order = [heard.topic.rsplit("/", 1)[1] for heard in subscriber.heard if f"{node.eui}/" in heard.topic]
-    order = [name for name in order if name != "availability"]
+    order = [name for name in order if name not in ("availability", "alarm")]
     assert order == ["event"] * 20 + ["state"] * 40
     assert [int(number.split("-")[2]) for number in subscriber.ids()] == list(range(1, 21))
     rows = [state["learned_rows"] for state in subscriber.of(f"{node.eui}/state")]
@@ -130,7 +130,7 @@ def test_retained_documents_come_back_to_a_broker_that_forgot_them(world):
     world.broker.stop(signal.SIGKILL)
     world.broker.start()
     again = world.subscribe(name="again")
-    wait_for(lambda: len({heard.topic for heard in again.heard}) == 6)
+    wait_for(lambda: len({heard.topic for heard in again.heard}) == 7)
     assert again.of(f"{node.eui}/state")[-1]["learned_rows"] == 77
     assert again.of(f"{BASE}/state")[-1]["state"] == "online"
 

@@ -1,0 +1,145 @@
+"""`fieldelm node acknowledge|comment|shelve|describe|add|remove`: what people do, from the command line."""
+
+import argparse
+import getpass
+import json
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import config as configuration, maintenance
+from .errors import GatewayError, UsageError
+from .nodes import Node, find
+from .store import Store
+
+_POLL_S = 0.1
+_PATIENCE_S = 3.0
+
+
+def add_by(parser: argparse.ArgumentParser) -> None:
+    """Who does it."""
+    parser.add_argument("--by", metavar="WHO", default=_whoami(), help=f"who asks, for the log; default: {_whoami()}")
+
+
+def _whoami() -> str:
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (OSError, KeyError):  # a user without a name
+        return socket.gethostname()
+
+
+def add_actions(actions: Any, add_config: Callable[[argparse.ArgumentParser], None]) -> None:
+    """The parsers."""
+
+    def action(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = actions.add_parser(name, help=text, allow_abbrev=False)
+        add_config(parser)
+        add_by(parser)
+        parser.set_defaults(run=run, action=name)
+        return parser
+
+    for name, text in (
+        ("acknowledge", "its alarm has been seen"),
+        ("comment", "say something about its alarm"),
+        ("shelve", "hide its alarm for a time"),
+        ("describe", "its name, location, and the speed of the machine's shaft"),
+    ):
+        parser = action(name, _ask, text)
+        parser.add_argument("node", metavar="NODE", help="name, EUI or node id")
+        if name == "comment":
+            parser.add_argument("comment", metavar="TEXT")
+        elif name != "describe":
+            parser.add_argument("--comment", metavar="TEXT")
+        if name == "shelve":
+            parser.add_argument("--minutes", type=int, metavar="M", help="default: 480; 0 shows it again")
+        if name == "describe":
+            parser.add_argument("--name")
+            parser.add_argument("--location")
+            parser.add_argument(
+                "--shaft-rpm", type=float, metavar="RPM", help="bands are then told as multiples of it, too"
+            )
+    remove = action("remove", _remove, "forget it, here, on MQTT and in Home Assistant, with all its records")
+    remove.add_argument("node", metavar="NODE", help="name, EUI or node id")
+    remove.add_argument("--yes", action="store_true", help="really")
+    add = action("add", _add, "know a node that another gateway's `fieldelm provision` has made")
+    add.add_argument("file", type=Path, metavar="CONFIG.JSON", help="the node's configuration: it holds its key")
+    add.add_argument("--location", default="", help="where it is, for people")
+
+
+def _open(args: argparse.Namespace) -> tuple[configuration.GatewayConfig, Store]:
+    config = configuration.load(configuration.find(args.config))
+    return config, Store(config.database_path())
+
+
+def _node(store: Store, wanted: str) -> Node:
+    node = find(store.nodes(), wanted)
+    if node is None:
+        raise UsageError(f"there is no node {wanted!r}: `fieldelm node list` shows them")
+    return node
+
+
+def _ask(args: argparse.Namespace) -> int:
+    _, store = _open(args)
+    try:
+        node = _node(store, args.node)
+        names = maintenance.ARGUMENTS[args.action]
+        given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
+        number = f"cli-{secrets.token_hex(8)}"
+        with store.transaction():
+            row = maintenance.ask(store, args.action, number, node.eui, args.by, given)
+        return _report(store, args, row)
+    finally:
+        store.close()
+
+
+def _report(store: Store, args: argparse.Namespace, number: int) -> int:
+    until = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < until:
+        answer = store.query("SELECT answer FROM inbox WHERE id = ?", (number,))[0]["answer"]
+        if answer == "ok":
+            print(f"{args.node}: {args.action}: done")
+            return 0
+        if answer is not None:
+            raise GatewayError(answer)
+        time.sleep(_POLL_S)
+    print(f"{args.node}: {args.action}: waits until the gateway runs")
+    return 0
+
+
+def _remove(args: argparse.Namespace) -> int:
+    config, store = _open(args)
+    try:
+        node = _node(store, args.node)
+        if not args.yes:
+            raise UsageError(
+                f"this deletes the key and all records of {node.name} ({node.eui}): add --yes if you mean it"
+            )
+        with store.transaction():
+            maintenance.remove(store, config, node, time.time_ns() // 1_000_000)
+    finally:
+        store.close()
+    print(f"{node.name} ({node.eui}) is forgotten")
+    return 0
+
+
+def _add(args: argparse.Namespace) -> int:
+    _, store = _open(args)
+    try:
+        card = json.loads(args.file.read_text(encoding="utf-8"))
+        eui, node_id, name = str(card["eui"]), int(card["node_id"]), str(card.get("name") or card["eui"])
+        key = bytes.fromhex(card["keys"]["0"])
+        tag_bytes = card.get("link", {}).get("tag_bytes", 4)
+    except OSError as error:
+        raise UsageError(f"{args.file}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"{args.file}: is not the config.json of a node with key 0") from None
+    try:
+        with store.transaction():
+            store.add_node(eui, node_id, name, args.location, tag_bytes, key, time.time_ns() // 1_000_000)
+    finally:
+        store.close()
+    print(f"node {node_id}  EUI {eui}  {name}")
+    return 0
