@@ -52,8 +52,8 @@ class LoraModem:
     """Base of the chips' drivers. ``NAME`` is the chip's; ``irq`` the pin that tells of a done operation, or None.
 
     ``on_wait``, if set, is called about every millisecond while ``send`` and ``recv`` wait (to feed a watchdog).
-    ``start_ms``: how long after ``start_send`` the frame begins. ``rx_crc_error``: whether packets with a bad CRC are handed over,
-    too. ``crc_errors`` counts them, ``restarts`` how often the chip had lost its settings and was started anew.
+    ``start_ms``: how long after ``start_send`` the frame begins. ``rx_crc_error``: whether packets with a bad CRC are handed
+    over, too. ``crc_errors`` counts them, ``restarts`` how often the chip had lost its settings and was started anew.
     """
 
     NAME = "LoRa modem"
