@@ -5,6 +5,9 @@ import subprocess
 import time
 
 import pytest
+from emulated_chips import ADXL345_I2C, SX1276
+
+from fieldelm_tools.emulator import EmulatorError
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -244,3 +247,28 @@ def test_an_unaligned_access_is_a_hard_fault(bench):
     assert "unaligned access to 0x20001002" in b.status()["reports"][0]
     b.emulator.command("reset")
     assert b.repl(again=True).value("1 + 1") == 2
+
+
+def test_the_boot_loader_takes_a_uf2_file(bench, firmware):
+    b = bench()
+    b.repl().start("import machine; machine.bootloader()")
+    b.emulator.wait_for(lambda event: event.get("event") == "bootloader", 20)
+    assert b.status()["bootloader"]
+    b.emulator.command("flash", uf2=str(firmware))
+    assert b.repl(again=True).value("1 + 1") == 2
+    assert not b.status()["bootloader"]
+
+
+def test_wrong_descriptions_and_commands_are_one_line(bench, tmp_path):
+    for keys, why in (
+        ({"firmware": str(tmp_path / "none.uf2")}, "none.uf2"),
+        ({"chips": [{"type": "sx9999", "spi": {}}]}, "sx9999"),
+        ({"chips": [{**SX1276, "spi": {"sck": 9, "mosi": 11, "miso": 12, "cs": 13}}]}, "GPIO 9 cannot be sck"),
+        ({"chips": [{**ADXL345_I2C, "signal": {"file": str(tmp_path / "no.csv"), "rate_hz": 1}}]}, "no.csv"),
+    ):
+        with pytest.raises(EmulatorError, match=why):
+            bench(**keys)
+    b = bench()
+    for op, arguments in (("nonsense", {}), ("fault", {"chip": "x", "fault": "none"}), ("status", {"pico": "other"})):
+        with pytest.raises(EmulatorError, match="emulator: "):
+            b.emulator.command(op, **arguments)

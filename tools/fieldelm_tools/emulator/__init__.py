@@ -23,6 +23,7 @@ from . import install
 
 _START_S = 60.0
 _ANSWER_S = 120.0
+_END_S = 10.0
 
 
 class EmulatorError(FieldelmError):
@@ -117,7 +118,9 @@ class Emulator:
         self._answers.put(None)
 
     def _why(self) -> str:
-        if self._process.poll() is None:
+        try:
+            self._process.wait(_END_S if self._ended else 0)
+        except subprocess.TimeoutExpired:
             return "emulator: no answer"
         assert self._process.stderr is not None
         said = [line for line in self._process.stderr.read().splitlines() if line.startswith("emulator: ")]
