@@ -18,6 +18,8 @@ def open_board(path, open):
 
     settings = config.load(path)
     board = open(settings)
+    if settings["board"] != board.name:
+        raise config.ConfigError('%s: "board" is "%s", but this is "%s"' % (path, settings["board"], board.name))
     del config, fieldelm.config, sys.modules["fieldelm.config"]
     gc.collect()
     return settings, board
@@ -39,6 +41,9 @@ def play(board, path):
         # without its counters a node could repeat a nonce, which would give its key away
         print("fieldelm: %s; provision the node with a new key" % error)
         return 1
+    except ValueError as error:  # settings that contradict each other or the sensor
+        print("fieldelm: %s: %s" % (path, error))
+        return 2
     node.run()
     return 0
 

@@ -26,10 +26,6 @@ class Ccm:
         self._a = bytearray(_BLOCK)  # counter block A_i, then the key stream S_i
         self._mac = bytearray(_BLOCK)  # CBC-MAC state X_i
 
-    def check_value(self):
-        """First two bytes of AES(key, 0): tells keys apart without telling the key."""
-        return self._aes.encrypt(bytes(_BLOCK))[:2]
-
     def _absorb(self, data, start, end):
         # X := AES(X xor block), the last block padded with zeros
         mac = self._mac

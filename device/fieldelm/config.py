@@ -178,6 +178,6 @@ def load(path):
             given = json.load(file)
     except OSError as error:
         raise ConfigError("%s: cannot be read (%s); provision the node" % (path, error))
-    except ValueError:
+    except (ValueError, MemoryError, RuntimeError):  # the last two: nested without end
         raise ConfigError("%s: is not valid JSON; provision the node again or mend the file" % path)
     return check(given, path)

@@ -48,9 +48,9 @@ class Link:
         self._listen_ms = 2 * _GUARD_MS + int(symbols * (1 << radio_config["sf"]) / float(radio_config["bw"])) + 1
         # of the last exchange
         self.counter = 0
-        self.airtime_us = 0
         self.frames_sent = 0
         self.downlink_snr = None  # quarter dB
+        self.heard_ms = clock.now_ms()  # when an authentic downlink came last
         self.answer = None  # plain payload of the downlink
         self.answer_gateway = 0
         self.rejected = 0  # downlinks whose header, counter or tag did not fit
@@ -81,19 +81,19 @@ class Link:
             self.buffer, end, self._cipher, self._nonce, self._eui, counter, frame.UPLINK, self._tag
         )
         self.answer = None
-        self.airtime_us = 0
         self.length = length
         attempt = 0
-        while True:
-            attempt += 1
-            self.frames_sent += 1
-            self.radio.send(self._view[:length])
-            self.airtime_us += self.radio.get_time_on_air_us(length)
-            answer = self._receive()
-            if answer or not ack_wanted or attempt == ATTEMPTS:
-                self.radio.sleep()
-                return answer
-            self.clock.sleep_ms(_PAUSE_MS + self.random_below(4 * _PAUSE_MS))
+        try:
+            while True:
+                attempt += 1
+                self.frames_sent += 1
+                self.radio.send(self._view[:length])
+                answer = self._receive()
+                if answer or not ack_wanted or attempt == ATTEMPTS:
+                    return answer
+                self.clock.sleep_ms(_PAUSE_MS + self.random_below(4 * _PAUSE_MS))
+        finally:
+            self.radio.sleep()
 
     def _receive(self):
         # everything that comes within the window is tried; what is not for us does not close it
@@ -110,6 +110,7 @@ class Link:
             kind = self._open(packet)
             if kind:
                 self.downlink_snr = packet.snr
+                self.heard_ms = self.clock.now_ms()
                 return kind
             self.rejected += 1
 

