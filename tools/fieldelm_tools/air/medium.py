@@ -12,10 +12,24 @@ polarity: by one that is more than 16 dB stronger).
 import dataclasses
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from . import propagation
-from .messages import Decline, Join, Listen, Message, MessageError, Radio, Reply, Restart, Send, Tune, Wait
+from .messages import (
+    Abort,
+    Begin,
+    Decline,
+    Join,
+    Listen,
+    Message,
+    MessageError,
+    Radio,
+    Reply,
+    Restart,
+    Send,
+    Tune,
+    Wait,
+)
 from .propagation import Propagation
 
 ANSWER_US = 980_000  # after the end of an uplink: until then its gateway may answer
@@ -65,6 +79,12 @@ class Frame:
     outcome: dict[str, str] = dataclasses.field(default_factory=dict)
     answers: int | None = None
     """id of the uplink it answers"""
+    details: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    """what an emulated chip says of it"""
+    broken: bool = False
+    """its sender stopped before its end"""
+    told: int = 0
+    """its id for radios"""
 
     @property
     def preamble_end_us(self) -> int:
@@ -90,6 +110,7 @@ class Medium:
         self._sequence = 0
         self._frames: list[Frame] = []
         self._uplinks = 0
+        self._told = 0
         self._owing: set[Station] = set()
         self._shadowing: dict[tuple[str, str], float] = {}
 
@@ -101,7 +122,7 @@ class Medium:
             raise MessageError(f"the name {join.name} is taken")
         station = Station(join.name, join.role, join.x, join.y, join.gain_db)
         self.stations[join.name] = station
-        if join.role == "node":
+        if join.role in ("node", "radio"):
             self._resume(station)
 
     def leave(self, name: str) -> None:
@@ -116,7 +137,13 @@ class Medium:
     def handle(self, name: str, message: Message) -> None:
         """Do what a station asks. Raises `MessageError` if it may not ask that now."""
         station = self.stations[name]
-        if isinstance(message, Wait | Send | Listen):
+        if station.role == "radio" and isinstance(message, Wait | Begin | Abort):
+            if not station.computing:
+                raise MessageError("the answer to the last request is still to come")
+            self._radio(station, message)
+        elif isinstance(message, Begin | Abort):
+            raise MessageError("only a radio begins and aborts frames")
+        elif isinstance(message, Wait | Send | Listen):
             if station.role != "node":
                 raise MessageError("only a node waits, sends and listens")
             if not station.computing:
@@ -281,11 +308,18 @@ class Medium:
     def _noise_dbm(self, radio: Radio) -> float:
         return self._conditions.noise_dbm(radio.bandwidth_khz)
 
-    def _transmit(self, station: Station, radio: Radio, data: bytes, answers: int | None = None) -> None:
+    def _transmit(
+        self,
+        station: Station,
+        radio: Radio,
+        data: bytes,
+        answers: int | None = None,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
         number = self.frames_sent.get(station.name, 0)
         self.frames_sent[station.name] = number + 1
         end_us = self.now_us + radio.airtime_us(len(data))
-        frame = Frame(station, number, radio, data, self.now_us, end_us, answers=answers)
+        frame = Frame(station, number, radio, data, self.now_us, end_us, answers=answers, details=details or {})
         if station.locked:  # the receiver stops in the middle of a frame
             station.locked.outcome[station.name] = "deaf"
             station.locked.found_us.pop(station.name)
@@ -294,13 +328,16 @@ class Medium:
         self._frames.append(frame)
         for receiver in self.stations.values():
             self._seek(receiver, frame)
+        self._announce(frame)
         self._at(end_us, _END, station.name, "", lambda: self._end(frame))
 
     def _end(self, frame: Frame) -> None:
         sender = frame.sender
         sender.sending = None
         here = self.stations.get(sender.name) is sender
-        if here and frame.answers is None:
+        if here and sender.role == "radio":
+            pass  # its own clock tells it
+        elif here and frame.answers is None:
             self._resume(sender)
             airtime_us = frame.end_us - frame.start_us
             self._deliver(sender.name, {"op": "sent", "now_us": self.now_us, "airtime_us": airtime_us})
@@ -318,7 +355,7 @@ class Medium:
         self._frames = [f for f in self._frames if f.end_us > earliest]
 
     def _receive(self, station: Station, frame: Frame) -> None:
-        crc_ok = not self._disturbed(frame, station, frame.found_us[station.name], frame.end_us)
+        crc_ok = not frame.broken and not self._disturbed(frame, station, frame.found_us[station.name], frame.end_us)
         frame.outcome[station.name] = "received" if crc_ok else "collision"
         data = frame.data
         if not crc_ok:
@@ -359,6 +396,50 @@ class Medium:
             "direction": "down" if frame.sender.role == "gateway" else "up",
             "data": frame.data.hex(),
         }
+
+    # radios: clients that decide for themselves what they hear
+
+    def _radio(self, station: Station, message: Wait | Begin | Abort) -> None:
+        if isinstance(message, Wait):
+            self._pause(station, message)
+        elif isinstance(message, Begin):
+            if station.sending:
+                raise MessageError("the radio is sending another frame")
+            self._transmit(station, message.radio, message.data, details=message.details)
+        elif station.sending:
+            station.sending.broken = True
+            for receiver in self.stations.values():
+                self._damage(receiver, station.sending)
+
+    def _announce(self, frame: Frame) -> None:
+        """Tell the radios of a frame that begins, and of what it disturbs or is disturbed by; their waits end here."""
+        self._told += 1
+        frame.told = self._told
+        others = [other for other in self._frames if other is not frame and other.end_us > self.now_us]
+        for station in self.stations.values():
+            if station.role != "radio" or station is frame.sender:
+                continue
+            level = self._level(frame, station)
+            damaged = self._conditions.lost(frame.sender.name, frame.number, station.name)
+            for other in others:
+                if other.sender is station:
+                    continue
+                apart = level - self._level(other, station)
+                damaged = damaged or apart < _rejection_db(frame.radio, other.radio)
+                if -apart < _rejection_db(other.radio, frame.radio):
+                    self._damage(station, other)
+            radio = dataclasses.asdict(frame.radio)
+            line: Line = {"op": "frame", "id": frame.told, **radio, **frame.details, "start_us": frame.start_us}
+            line |= {"end_us": frame.end_us, **self._signal(frame, station), "damaged": damaged, "data": frame.data.hex()}
+            self._deliver(station.name, line)
+            if not station.computing:
+                station.wake += 1
+                self._resume(station)
+                self._deliver(station.name, {"op": "now", "now_us": self.now_us})
+
+    def _damage(self, station: Station, frame: Frame) -> None:
+        if station.role == "radio" and station is not frame.sender:
+            self._deliver(station.name, {"op": "damaged", "id": frame.told})
 
     # gateways
 

@@ -14,7 +14,7 @@ from fieldelm import airtime
 LINE_BYTES = 4096
 MAX_TIME_US = 1 << 53
 MAX_DELAY_US = 10_000_000
-ROLES = ("node", "gateway", "observer")
+ROLES = ("node", "gateway", "radio", "observer")
 
 
 class MessageError(ValueError):
@@ -75,6 +75,21 @@ class Send:
 
 
 @dataclasses.dataclass(frozen=True)
+class Begin:
+    """A radio begins a frame, at this moment; it goes on deciding for itself what it hears."""
+
+    radio: Radio
+    data: bytes
+    details: Mapping[str, object]
+    """what only an emulated chip knows of its frame, passed on as it is: `sync_word`, `header`, `crc`, `ldro`"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Abort:
+    """A radio stops in the middle of its frame."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Listen:
     """A node opens its receiver."""
 
@@ -112,7 +127,7 @@ class Decline:
     id: int
 
 
-Message = Join | Wait | Send | Listen | Restart | Tune | Reply | Decline
+Message = Join | Wait | Send | Begin | Abort | Listen | Restart | Tune | Reply | Decline
 
 
 def parse(line: bytes) -> Message:
@@ -130,6 +145,16 @@ def parse(line: bytes) -> Message:
             return Wait(_integer(given, "until_us", 0, MAX_TIME_US))
         case "send":
             return Send(_radio(given, invert_iq=False), _data(given))
+        case "begin":
+            details = {
+                "sync_word": _integer(given, "sync_word", 0, 255, 0x12),
+                "header": _boolean(given, "header", default=True),
+                "crc": _boolean(given, "crc", default=True),
+                "ldro": _boolean(given, "ldro", default=False),
+            }
+            return Begin(_radio(given, invert_iq=False), _data(given), details)
+        case "abort":
+            return Abort()
         case "listen":
             return Listen(_radio(given, invert_iq=True), _integer(given, "until_us", 0, MAX_TIME_US))
         case "restart":

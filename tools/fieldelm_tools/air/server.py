@@ -288,7 +288,7 @@ class AirServer:
 
     def _raise_barrier(self) -> None:
         if not self._started:
-            nodes = sum(1 for station in self.medium.stations.values() if station.role == "node")
+            nodes = sum(1 for station in self.medium.stations.values() if station.role in ("node", "radio"))
             ready = nodes >= self.options.expect_nodes and len(self._tuned) >= self.options.expect_gateways
             if ready:
                 self._started = True
@@ -363,7 +363,7 @@ class AirServer:
         if self.medium.now_us != self._told_us:
             self._told_us = self.medium.now_us
             for client in list(self._named.values()):
-                if client.join and client.join.role != "node":
+                if client.join and client.join.role in ("gateway", "observer"):
                     self._tell(client, {"op": "time", "now_us": self._told_us})
         self._look_after_gateways(now_s)
         self._look_after_nodes(now_s)
