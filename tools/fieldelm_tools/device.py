@@ -36,7 +36,7 @@ NEW = ".new"
 """Ending of a file that is being written."""
 _VENDORS = (0x2E8A, 0x239A)  # Raspberry Pi, Adafruit
 _ATTEMPTS = 4
-_PATIENCE_S = 60.0  # a script may be silent for so long
+_PATIENCE_S = 20.0  # a script may be silent for so long
 _CHUNK = 2304
 _NO_SPACE = 28
 _SPARE_BYTES = 16384  # the file system's own blocks, and one file twice while it is replaced
