@@ -6,6 +6,7 @@ each window, and `sensor`.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import struct
@@ -171,7 +172,8 @@ def run(args: argparse.Namespace) -> int:
             say("stopped")
         except FieldelmError as error:
             trouble = error
-        device.serial.write(b"\r\x03")
+        with contextlib.suppress(OSError):  # it may be gone, and what was recorded must be saved all the same
+            device.serial.write(b"\r\x03")
         device.reset()
     if not recording.windows:
         raise trouble or DeviceError(f"{device.port}: {recording.ended or 'no window was recorded'}")
