@@ -25,7 +25,7 @@ lint: setup
 	$(BIN)/mypy
 
 test: setup lint
-	@PYTHONPATH=tools $(PYTHON) -m fieldelm_tools.debian mosquitto mosquitto-clients
+	@PYTHONPATH=tools $(PYTHON) -m fieldelm_tools.debian mosquitto mosquitto-clients nodejs npm
 	$(BIN)/pytest $(ARGS)
 
 natmods: setup

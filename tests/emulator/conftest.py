@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldelm_tools import environment
+from fieldelm_tools import firmware as builder
 from fieldelm_tools.emulator import Emulator, install
 from fieldelm_tools.errors import SetupError
 
@@ -28,17 +28,14 @@ def node():
 
 @pytest.fixture(scope="session")
 def firmware(node):
-    """MicroPython for the Pico without the node's app."""
-    folder = environment.build_directory() / "firmware"
-    candidates = [folder / "rpi_pico-plain" / "micropython-rpi_pico.uf2", folder / "RPI_PICO" / "firmware.uf2"]
+    """MicroPython for the Pico without the node's app, built if it is out of date; or FIELDELM_TEST_FIRMWARE."""
     if given := os.environ.get("FIELDELM_TEST_FIRMWARE"):
-        candidates.insert(0, Path(given))
-    for path in candidates:
-        if path.is_file():
-            return path
-    pytest.skip(
-        f"no firmware at {candidates[0]}: `fieldelm build firmware --plain rpi_pico`, or set FIELDELM_TEST_FIRMWARE"
-    )
+        return Path(given)
+    try:
+        builder.tools()
+    except SetupError as error:
+        pytest.skip(str(error))
+    return builder.build("rpi_pico", plain=True).uf2
 
 
 class Repl:

@@ -4,12 +4,11 @@ import pytest
 from emulated_chips import SX1262, SX1276
 from test_chips_on_pico import AIRTIME_US, FRAME, SX1262_PROGRAM, SX1276_PROGRAM
 
-from fieldelm_tools.air import AirOptions, AirServer, messages
+from fieldelm_tools.air import AirOptions, AirServer
 
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.mark.skipif("radio" not in messages.ROLES, reason="this air server has no role radio yet")
 def test_a_frame_goes_through_the_air_server(bench):
     with AirServer(AirOptions(expect_nodes=2)) as air:
         near = bench({**SX1276, "position": [0, 0]}, air=air.address)

@@ -6,7 +6,7 @@ import time
 import pytest
 from emulated_chips import ADXL345_I2C, ADXL345_SPI, LIS3DH_SPI, SX1262, SX1276
 
-from fieldelm_tools import environment
+from fieldelm_tools import firmware as builder
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -42,12 +42,9 @@ FRAME = bytes([0, 3, 255, 10, 13, *range(14)])
 
 
 @pytest.fixture
-def image():
-    """The project's firmware."""
-    path = environment.build_directory() / "firmware" / "rpi_pico" / "fieldelm-rpi_pico.uf2"
-    if not path.is_file():
-        pytest.skip(f"no firmware at {path}: `fieldelm build firmware rpi_pico`")
-    return path
+def image(firmware):
+    """The project's firmware, built if it is out of date."""
+    return builder.build("rpi_pico").uf2
 
 
 @pytest.mark.parametrize(("near", "far"), [(SX1276, SX1262), (SX1262, SX1276)], ids=["1276-1262", "1262-1276"])

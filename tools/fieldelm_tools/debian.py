@@ -11,7 +11,12 @@ import sys
 from collections.abc import Iterable
 
 # the program by which a package is recognised; most are called like their package
-PROGRAMS = {"mosquitto-clients": "mosquitto_sub", "gcc-arm-none-eabi": "arm-none-eabi-gcc", "ninja-build": "ninja"}
+PROGRAMS = {
+    "mosquitto-clients": "mosquitto_sub",
+    "gcc-arm-none-eabi": "arm-none-eabi-gcc",
+    "ninja-build": "ninja",
+    "nodejs": "node",
+}
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
