@@ -72,6 +72,13 @@ def read_password(config: Mqtt) -> str | None:
     return lines[0] if lines else ""
 
 
+def _doubt(config: Mqtt) -> str:
+    # in TLS 1.3 a broker tells that it misses a certificate by hanging up
+    if tls.wanted(config) and not config.cert_file:
+        return "does it want a certificate of the gateway ([mqtt] cert_file and key_file)?"
+    return "is it an MQTT broker?"
+
+
 class HasFileno(Protocol):
     """A socket, plain or wrapped."""
 
@@ -168,6 +175,8 @@ class Connection:
             self._client.connect(self._host, self._port, mqtt.keepalive_s, **arguments)
         except ssl.SSLError as error:
             raise BrokerLostError(tls.explain(where, error)) from None
+        except ConnectionResetError:
+            raise BrokerLostError(f"{where} hung up: does it speak MQTT there, with TLS if [mqtt] url says mqtts?") from None
         except OSError as error:
             raise BrokerLostError(
                 f"no broker at {where} ({error.strerror or error}): is it running, and is [mqtt] url right?"
@@ -180,7 +189,7 @@ class Connection:
         except BrokerLostError as error:
             if self._greeting is None:
                 raise ProtocolRefusedError(
-                    f"{where} hung up without a greeting ({error}): is it an MQTT broker?"
+                    f"{where} hung up without a greeting ({error}): {_doubt(mqtt)}"
                 ) from None
         finally:
             bell.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 from fieldelm import codes
 
-from . import commands, config as configuration, documents, maintenance, node_cli
+from . import backup_cli, commands, config as configuration, documents, maintenance, node_cli
 from .clock import HostClock, Instant, rfc3339
 from .errors import GatewayError, RequestError, UsageError
 from .nodes import Node, find
@@ -37,6 +37,7 @@ def add_gateway_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--json", action="store_true", help="one JSON document")
     check.set_defaults(run=_check)
 
+    backup_cli.add_actions(actions, _add_config)
     show = actions.add_parser(
         "config", help="print the configuration's keys, explained, with their defaults", allow_abbrev=False
     )

@@ -10,10 +10,10 @@ import threading
 import time
 from dataclasses import dataclass
 
-from . import commands, documents, health, home_assistant, maintenance, requests, uplinks
+from . import backup, commands, documents, health, home_assistant, maintenance, requests, retention, uplinks
 from .clock import Clock, Instant
 from .config import GatewayConfig
-from .errors import DatabaseUnavailableError, RequestError
+from .errors import DatabaseUnavailableError, RequestError, TransientError
 from .ingress import Radio, Tick, Uplink
 from .live import Live
 from .nodes import Node
@@ -79,6 +79,8 @@ class Core:
         self._cards_changed = False
         self._due_ms: int | None = None
         self._health_due_ms = 0
+        self._keeper = retention.Keeper(config.retention, store)
+        self._copied_ms: int | None = None
         self._connections_told = 0
 
     def run(self) -> None:
@@ -321,6 +323,19 @@ class Core:
             self._connections_told = self._publisher.connections
             self._health_due_ms = now.monotonic_ms + _HEALTH_EVERY_MS
             self._remember(topics.health, self._health(now))
+
+        self._tidy(now)
+
+    def _tidy(self, now: Instant) -> None:
+        # between the frames: keep the log short, and once a day copy what must never be lost
+        try:
+            self._keeper.step(now)
+            if self._copied_ms is None or now.monotonic_ms - self._copied_ms >= backup.DAILY_S * 1000:
+                self._copied_ms = now.monotonic_ms
+                if self.state.rows:
+                    backup.write_daily(self.state.store.path)
+        except TransientError as error:
+            log.debug("database: %s", error)
 
     def _health(self, now: Instant) -> str:
         state = self.state

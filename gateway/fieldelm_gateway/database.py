@@ -1,6 +1,7 @@
 """The SQLite file: opened, created with mode 0600, migrated, and its errors told in the gateway's own words."""
 
 import fcntl
+import logging
 import os
 import re
 import sqlite3
@@ -10,7 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import IO
 
-from .errors import DatabaseError, DatabaseUnavailableError, GatewayError
+from .errors import DamagedError, DatabaseError, DatabaseUnavailableError, GatewayError
+
+log = logging.getLogger(__name__)
 
 BUSY_MS = 500
 """how long a writer waits for another one; an acknowledgement is due a second after the frame"""
@@ -32,7 +35,10 @@ def explain(path: Path, error: sqlite3.Error) -> GatewayError:
     code: str = getattr(error, "sqlite_errorname", "") or ""
     for known, text in _DAMAGED.items():
         if code.startswith(known):
-            return DatabaseError(f"{path} {text}: move it away and restore a copy, or provision the nodes again")
+            # a file that begins with something else may be somebody's; that there is a daily copy tells that it was ours
+            ours = known == "SQLITE_CORRUPT" or path.with_name(path.name + ".nodes").exists()
+            kind = DamagedError if ours else DatabaseError
+            return kind(f"{path} {text}: move it away and restore a copy, or provision the nodes again")
     for known, text in _REASONS.items():
         if code.startswith(known):
             return DatabaseUnavailableError(f"{path} {text}")
@@ -111,6 +117,12 @@ def _migrate(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
         raise DatabaseError(f"{path} has an older schema: start the gateway once")
     if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise DatabaseError(f"{path} is a database of another program: name another [database] path")
+    if version:
+        from . import backup  # it needs this module
+
+        kept = path.with_name(f"{path.name}.schema-{version}")
+        backup.copy(connection, kept)
+        log.warning("%s: its schema goes from %d to %d; a copy of it as it was is %s", path, version, newest, kept.name)
     for number, sql in steps:
         if number > version:
             try:

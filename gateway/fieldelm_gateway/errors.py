@@ -34,6 +34,10 @@ class DatabaseError(PermanentError):
     """The database is damaged, foreign, or made by a newer version."""
 
 
+class DamagedError(DatabaseError):
+    """The database's content is broken."""
+
+
 class UsageError(PermanentError):
     """What the user typed or wrote cannot be done."""
 

@@ -69,9 +69,9 @@ def add_actions(actions: Any, add_config: Callable[[argparse.ArgumentParser], No
     add.add_argument("--location", default="", help="where it is, for people")
 
 
-def _open(args: argparse.Namespace) -> tuple[configuration.GatewayConfig, Store]:
+def _open(args: argparse.Namespace, *, create: bool = False) -> tuple[configuration.GatewayConfig, Store]:
     config = configuration.load(configuration.find(args.config))
-    return config, Store(config.database_path())
+    return config, Store(config.database_path(), create=create)
 
 
 def _node(store: Store, wanted: str) -> Node:
@@ -126,7 +126,7 @@ def _remove(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
-    _, store = _open(args)
+    _, store = _open(args, create=True)
     try:
         card = json.loads(args.file.read_text(encoding="utf-8"))
         eui, node_id, name = str(card["eui"]), int(card["node_id"]), str(card.get("name") or card["eui"])

@@ -8,11 +8,11 @@ from types import FrameType
 
 from fieldelm import __version__
 
-from . import broker, database, documents
+from . import backup, broker, database, documents
 from .clock import AirClock, Clock, HostClock
 from .config import GatewayConfig
 from .core import Core, Inbox, Reached, Stop
-from .errors import GatewayError
+from .errors import DamagedError, GatewayError
 from .ingress import Radio
 from .ingress_air import AirRadio
 from .ingress_serial import SerialRadio
@@ -96,7 +96,11 @@ class Gateway:
 
 def run(config: GatewayConfig) -> None:
     """Run in the foreground until SIGTERM or SIGINT. Raises what ended it otherwise."""
-    gateway = Gateway(config)
+    try:
+        gateway = Gateway(config)
+    except DamagedError:
+        backup.recover(config.database_path())
+        gateway = Gateway(config)
     asked: list[int] = []
 
     def on_fault(arguments: threading.ExceptHookArgs) -> None:
@@ -121,5 +125,7 @@ def run(config: GatewayConfig) -> None:
     log.info("stopping (%s)", signal.Signals(asked[0]).name if asked else "it cannot go on")
     gateway.stop()
     log.info("stopped")
+    if isinstance(gateway.failure, DamagedError):
+        backup.recover(config.database_path())
     if gateway.failure:
         raise gateway.failure

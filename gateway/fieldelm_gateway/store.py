@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,6 +137,13 @@ class Store:
         """Write inside a transaction; return the number of the new row."""
         try:
             return self._connection.execute(sql, values).lastrowid or 0
+        except sqlite3.Error as error:
+            raise database.explain(self.path, error) from None
+
+    def write_many(self, sql: str, values: Sequence[tuple[object, ...]]) -> None:
+        """The same for many rows, inside a transaction."""
+        try:
+            self._connection.executemany(sql, values)
         except sqlite3.Error as error:
             raise database.explain(self.path, error) from None
 

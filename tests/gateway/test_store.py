@@ -17,7 +17,7 @@ from fieldelm_gateway.store import Store
 def test_the_database_and_its_other_files_are_for_its_owner_alone(bench):
     bench.hear(bench.node().alert())
     files = sorted(path for path in bench.folder.iterdir() if path.name.startswith("gateway.db"))
-    assert [path.name for path in files] == ["gateway.db", "gateway.db-shm", "gateway.db-wal"]
+    assert [path.name for path in files] == ["gateway.db", "gateway.db-shm", "gateway.db-wal", "gateway.db.nodes"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 

@@ -45,5 +45,8 @@ CREATE TABLE history (
     PRIMARY KEY (node, span_s, start_ms)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX history_by_time ON history (span_s, start_ms);
+CREATE INDEX event_received ON event (received_ms);
+CREATE INDEX maintenance_by_time ON maintenance (done_ms);
 CREATE INDEX frame_by_time ON frame (received_ms);
 CREATE INDEX command_finished ON command (finished_ms) WHERE state <> 'waiting';

@@ -1,0 +1,185 @@
+"""Copies of the database: whole ones on demand and before a migration, a small one every day; and what becomes of a damaged file.
+
+A copy is complete and consistent even while the gateway writes. It holds the nodes' keys and has mode 0600.
+"""
+
+import contextlib
+import logging
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from . import database
+from .errors import DatabaseError, GatewayError, UsageError
+
+log = logging.getLogger(__name__)
+
+_ESSENTIALS = ("node", "node_key", "command")
+DAILY_S = 86_400
+
+
+def daily_path(path: Path) -> Path:
+    """The small copy beside the database: nodes, keys, counters and commands."""
+    return path.with_name(path.name + ".nodes")
+
+
+def write(path: Path, target: Path) -> int:
+    """Copy the whole database; return the bytes. Raises GatewayError; then `target` is as it was."""
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist: there is nothing to copy")
+    if target.is_dir():
+        target = target / f"gateway-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.db"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
+            copy(source, target)
+            return target.stat().st_size
+    except sqlite3.Error as error:
+        raise database.explain(path, error) from None
+
+
+def copy(source: sqlite3.Connection, target: Path) -> None:
+    """Copy an open database into a file of mode 0600 that appears when it is complete. Raises sqlite3.Error or UsageError."""
+    part = target.with_name(target.name + ".part")
+    try:
+        part.unlink(missing_ok=True)
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written there ({error.strerror}): name another place") from None
+    try:
+        with contextlib.closing(sqlite3.connect(part)) as copied:
+            source.backup(copied)
+            copied.execute("PRAGMA journal_mode = DELETE")
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(target)
+        _sync_folder(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def restore(source: Path, path: Path) -> Path | None:
+    """Put a copy into the place of the database; return where the old one was moved, if there was one.
+
+    Raises UsageError, or DatabaseError if a gateway runs on it or the copy is no good; then nothing has changed.
+    """
+    if not source.is_file():
+        raise UsageError(f"{source} does not exist: name a file that `fieldelm gateway backup` has written")
+    _check(source)
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    with database.lock(path):
+        moved = set_aside(path, "replaced") if path.exists() else None
+        with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as copied:
+            copy(copied, path)
+    return moved
+
+
+def _check(path: Path) -> None:
+    newest = database.migrations()[-1][0]
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        raise UsageError(f"{path} cannot be read ({error}): it is no copy of the gateway's database") from None
+    if not {"node", "node_key", "outbox"} <= tables:
+        raise UsageError(f"{path} is no copy of the gateway's database")
+    if version > newest:
+        raise UsageError(
+            f"{path} was made by a newer version (schema {version}, this one knows {newest}): update fieldelm"
+        )
+    if problem != "ok":
+        raise UsageError(f"{path} is damaged ({problem}): take an older copy")
+
+
+def set_aside(path: Path, why: str) -> Path:
+    """Give the database and what belongs to it another name, which is returned."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    moved = path.with_name(f"{path.name}.{why}-{stamp}")
+    number = 1
+    while moved.exists():
+        number += 1
+        moved = path.with_name(f"{path.name}.{why}-{stamp}-{number}")
+    for ending in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + ending).rename(moved.with_name(moved.name + ending))
+    _sync_folder(path)
+    return moved
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path.absolute().parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+# the small copy, and a damaged database
+
+
+def write_daily(path: Path) -> None:
+    """Renew the small copy. Raises GatewayError."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
+            _copy_essentials(source, daily_path(path))
+    except sqlite3.Error as error:
+        raise database.explain(path, error) from None
+
+
+def _copy_essentials(source: sqlite3.Connection, target: Path) -> int:
+    part = target.with_name(target.name + ".part")
+    for ending in ("", "-wal", "-shm"):
+        part.with_name(part.name + ending).unlink(missing_ok=True)
+    made = database.connect(part, create=True)
+    try:
+        made.execute("PRAGMA foreign_keys = OFF")
+        made.execute("BEGIN")
+        for table in _ESSENTIALS:
+            known = [row[1] for row in made.execute(f"PRAGMA table_info({table})")]
+            columns = [row[1] for row in source.execute(f"PRAGMA table_info({table})") if row[1] in known]
+            names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+            rows = source.execute(f"SELECT {names} FROM {table}")  # noqa: S608
+            made.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608
+        made.execute("COMMIT")
+        count: int = made.execute("SELECT count(*) FROM node_key").fetchone()[0]
+        made.execute("PRAGMA journal_mode = DELETE")
+    except BaseException:
+        made.close()
+        part.unlink(missing_ok=True)
+        raise
+    made.close()
+    part.replace(target)
+    _sync_folder(target)
+    return count
+
+
+def recover(path: Path) -> None:
+    """Move a damaged database aside and begin a new one with the nodes that can be saved. Raises GatewayError.
+
+    Nodes and keys come out of the damaged file if they can be read there, else from the daily copy.
+    """
+    with database.lock(path):
+        moved = set_aside(path, "damaged")
+        for source, what in ((moved, "out of it"), (daily_path(path), "from the daily copy")):
+            try:
+                with contextlib.closing(
+                    sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)
+                ) as connection:
+                    count = _copy_essentials(connection, path)
+            except (sqlite3.Error, GatewayError, OSError):
+                continue
+            log.error(
+                "%s was damaged and is now %s; the gateway goes on with a new one and %d keys %s. "
+                "Events that had not been published are lost",
+                path,
+                moved.name,
+                count,
+                what,
+            )
+            return
+    raise DatabaseError(
+        f"{path} was damaged and is now {moved.name}; no copy of the nodes was found: `fieldelm gateway restore` a copy, "
+        "or provision the nodes again"
+    )
