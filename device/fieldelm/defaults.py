@@ -76,7 +76,17 @@ MODE_NOISE = 2.0  # ... and in units of the row noise
 MODE_KNOWN = 8  # rows of a mode that may explain something
 STALE_PREFERENCE = 1.35  # after a change of environment a mode not met since explains rows so much further away, ...
 STALE_SURPLUS = 0.25  # ... if the bands in which the new source is seen are at most 2 dB louder than expected
-MODE_ROWS = 64  # rows after which a mode's centre follows at a constant rate
+MODE_ROWS = 20000  # rows after which a mode's centre, the mean of its rows until then, follows at a constant rate
+NOISE_ROWS = 64  # the same for the noise of a row
+
+# slow wear: a chart for each input, in standard deviations of a row
+WEAR_SETTLE = 256  # rows of watching that set the zero
+WEAR_BLOCK = 16  # rows of which the mean is taken
+WEAR_JUMP = 2.0  # a step from block to block above this is no wear
+WEAR_LIMIT = 5.0  # level that is an alarm
+WEAR_WATCH = 3.0  # level above which nothing is learned
+WEAR_FLOOR = 0.05  # no input is trusted better than this
+WEAR_WIDEN = 1.25  # a rise that came back makes the limit so much higher than its peak
 
 # relearning on the spot
 RELEARN_TRAIN_ROWS = 18

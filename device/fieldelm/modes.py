@@ -75,7 +75,7 @@ class Modes:
             d = self.square(x, self._last) / 2
             if noise:
                 d = min(d, 4 * noise)
-            numbers[self.capacity + 1] = noise + (d - noise) / min(numbers[self.capacity + 2], defaults.MODE_ROWS)
+            numbers[self.capacity + 1] = noise + (d - noise) / min(numbers[self.capacity + 2], defaults.NOISE_ROWS)
         numbers[self.capacity + 2] += 1
         self._last[:] = x
         mode = self.nearest(x)

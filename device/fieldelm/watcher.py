@@ -26,6 +26,7 @@ from fieldelm.place import Place
 from fieldelm.sensor_check import BY_SHIFT, SensorCheck
 from fieldelm.snapshot import Snapshot
 from fieldelm.threshold import Threshold
+from fieldelm.wear import Wear
 
 _NAN = float("nan")
 _ALARM = 1  # flags of a stored learner
@@ -58,10 +59,12 @@ class Watcher:
         self._threshold = Threshold()
         self.modes = Modes(n)
         spectral = features.kind != "features"
+        self._wear = Wear(n)
+        self._worn = False  # the alarm that stands is one of wear
         self._place = Place(self.model, self._threshold, self.modes, features.level, spectral)
         self._detector = Detector(n, self._threshold, self.modes, features.level, spectral)
         self._sensor_check = SensorCheck(features, sensor.full_scale, sensor.g_per_count)
-        self._snapshot = Snapshot(self.model, (features, self.model, self._threshold, self.modes))
+        self._snapshot = Snapshot(self.model, (features, self.model, self._threshold, self.modes, self._wear))
         self.policy = learn["policy"]
         self._train_rows = learn["train_rows"]
         self._calibration_rows = learn["calibration_rows"]
@@ -183,6 +186,7 @@ class Watcher:
         self.features.reset()
         self._sensor_check.reset()
         self._detector.reset()
+        self._wear.reset()
         self._place.begin(self._train_rows, self._calibration_rows, True)
         self.change_unconfirmed = self._snapshot.has_old = self._asked = False
 
@@ -220,8 +224,12 @@ class Watcher:
             self.mode = self.modes.nearest(features.x)
             if self.learned:
                 self._sensor_check.learn()
+            if place.fresh and self.modes.numbers[self.mode] >= defaults.MODE_KNOWN:
+                self._wear.learn(features.x, self.modes.centers[self.mode])
         else:
             place.calibrate()
+            if place.fresh:
+                self._wear.learn(features.x, self.modes.centers[self.modes.nearest(features.x)])
             if place.to_calibrate <= 0:
                 self._finish()
 
@@ -245,6 +253,7 @@ class Watcher:
         self.state = "watching"
         self.worth_saving = True
         self._updates = _FULL_BUDGET
+        self._wear.pause()
         if not place.fresh:
             if self._confirmed:
                 self._snapshot.has_old = False
@@ -268,18 +277,27 @@ class Watcher:
         self.verdict = detector.verdict
         if self.verdict != "anomaly":
             self.mode = self.modes.nearest(x)
+        worn = self.verdict != "anomaly" and self._wear.step(x, self.modes.centers[self.mode])
         if self.state == "alarm":
-            if detector.cleared():
+            if detector.cleared() and (not self._worn or self._wear.gone):
                 self.state = "watching"
                 self._tell("alarm_cleared")
+                if self._worn:
+                    self._wear.forgive()
+                    self._worn = False
         elif decision is not None:
             self._decide(decision)
         elif detector.suspect:
             self.state = "suspect"
+        elif worn:
+            self._wear.tell()
+            self._worn = True
+            self.bands = (self._wear.band, NO_BAND)
+            self._alarm()
         else:
             self.state = "watching"
             self._asked = False
-            if detector.calm and self.verdict != "anomaly":
+            if detector.calm and self._wear.highest < defaults.WEAR_WATCH and self.verdict != "anomaly":
                 self._follow(x)
 
     def _follow(self, x):

@@ -70,7 +70,9 @@ def autoencoder(train: Numbers, seed: int) -> Score:
     from sklearn.neural_network import MLPRegressor
 
     scale = _scaler(train)
-    model = MLPRegressor((HIDDEN,), "logistic", max_iter=500, learning_rate_init=0.01, random_state=seed)
+    model = MLPRegressor(
+        hidden_layer_sizes=(HIDDEN,), activation="logistic", max_iter=500, learning_rate_init=0.01, random_state=seed
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(scale(train), scale(train))

@@ -121,7 +121,7 @@ def moved(job: Job) -> Outcome:
     fan, random = job.recorded(), job.random()
     speed = job.scenario.split()[-1]
     with Node(job.settings()) as node:
-        node.live(fan.recording(speed, "normal", "silentA")[: TRAIN + CALIBRATE])
+        node.live(bootstrap(fan.recording(speed, "normal", "silentA"), TRAIN + CALIBRATE, random))
         quiet = node.live(bootstrap(fan.recording(speed, "normal", "silentA"), 200, random))
         noisy = node.live(bootstrap(fan.recording(speed, "normal", "noisy"), 100, random))
         later = node.live(bootstrap(fan.recording(speed, "normal", "noisy"), 200, random))
@@ -138,7 +138,7 @@ def stationary(job: Job) -> Outcome:
     place, speed = job.scenario.split()[-2:]
     recording = fan.recording(speed, "normal", place)
     with Node(job.settings()) as node:
-        node.live(recording[: TRAIN + CALIBRATE])
+        node.live(bootstrap(recording, TRAIN + CALIBRATE, random))
         return job.outcome(node.live(bootstrap(recording, 2000, random)), None, ())
 
 

@@ -156,7 +156,7 @@ def serve(source, sink):
         row = array("f", bytes(4 * features.inputs))
         view = raw(row)
     direct = features.kind != "waveform" or isinstance(view, memoryview)
-    commands = {b"c": watcher.confirm_change, b"t": watcher.retrain, b"f": watcher.call_fault}
+    commands = {b"c": "confirm_change", b"t": "retrain", b"f": "call_fault"}
     now_ms = 0
     while True:
         request = source.read(1)
@@ -193,7 +193,7 @@ def serve(source, sink):
                     given = False
             watcher.step(row if given else None, now_ms)
         else:
-            commands[request]()
+            getattr(watcher, commands[request])()
         sink.write(
             struct.pack(
                 ANSWER,
@@ -217,3 +217,6 @@ try:
 except FeatureError as error:
     sys.stderr.write(str(error) + "\n")
     sys.exit(3)
+except Exception as error:  # its own report would go to standard output
+    sys.print_exception(error, sys.stderr)
+    sys.exit(1)
