@@ -119,4 +119,3 @@ def fieldelm(tmp_path):
 @pytest.fixture
 def sensor_chip():
     return ADXL345
-

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldelm_tools import boards, emulate
+from fieldelm_tools import boards, boards_picture, emulate, environment
 from fieldelm_tools.device import Device
 from fieldelm_tools.errors import UsageError
 
@@ -48,6 +48,13 @@ def test_a_modem_takes_the_newer_radio_and_nodes_the_default(tmp_path):
     assert [pico["chips"][0]["type"] for pico in picos] == ["sx1262", "sx1276"]
     assert picos[0]["chips"][0]["options"] == {"tcxo": True, "rfSwitch": "dio2"}
     assert picos[1]["battery"] == {"pin": 29, "volts": 3.9, "ratio": 3}
+
+
+def test_the_picture_in_the_documentation_shows_what_the_board_says():
+    path = environment.repository_root() / "docs" / "images" / "wiring-rpi_pico.svg"
+    assert path.read_text() == boards_picture.picture(boards.load("rpi_pico")), (
+        f"python -m fieldelm_tools.boards_picture > {path}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,9 @@ def test_a_uf2_file_tells_its_chip(tmp_path, chip):
 
 def test_the_block_that_rp2350_files_begin_with_is_no_second_chip(tmp_path):
     # picotool puts one block of family "absolute" before the image (RP2350-E10)
-    absolute = struct.pack("<8I476sI", 0x0A324655, 0x9E5D5157, 0x2000, 0x10FFFF00, 256, 0, 2, 0xE48BFF57, b"", 0x0AB16F30)
+    absolute = struct.pack(
+        "<8I476sI", 0x0A324655, 0x9E5D5157, 0x2000, 0x10FFFF00, 256, 0, 2, 0xE48BFF57, b"", 0x0AB16F30
+    )
     path = uf2_file(tmp_path, "rp2350", lambda data: absolute + data)
     assert flash_volume.chip_of(path) == "rp2350"
 
@@ -150,7 +152,10 @@ def test_the_architecture_comes_from_the_board():
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"version": (1, 22, 2), "mpy": 4614}, r"MicroPython 1\.22\.2 loads native modules of format 6\.2.*1\.23 and later"),
+        (
+            {"version": (1, 22, 2), "mpy": 4614},
+            r"MicroPython 1\.22\.2 loads native modules of format 6\.2.*1\.23 and later",
+        ),
         ({"version": (1, 19, 1), "mpy": 0}, r"1\.19\.1.*format 0\.0.*flash a newer MicroPython"),
         ({"machine": "Raspberry Pi Pico2 with RP2350"}, "this is an RP2350, rpi_pico has an RP2040"),
         ({"release": "0.1.0", "board": "rpi_pico"}, "use `fieldelm flash --board rpi_pico`"),

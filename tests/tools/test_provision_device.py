@@ -91,10 +91,11 @@ def test_an_identity_is_never_overwritten_and_a_key_never_used_twice(pico, field
     before = check_of(tmp_path, "pump")
     assert fieldelm(*words, "pump", "--new-key").code == 0
     assert check_of(tmp_path, "pump") == provision.key_check(config_on(port)) != before
-    turned = fieldelm("provision", "--port", port, "--modem", "--replace", "--json")
+    turned = fieldelm("provision", "--port", port, "--modem", "--replace", "--json", "--set", "options.radio=sx1262")
     assert turned.code == 0, turned
     assert json.loads(turned.out)["modem"]["board"] == "rpi_pico"
-    assert config_on(port) == {"schema": 1, "role": "modem", "board": "rpi_pico", "name": "modem"}
+    modem = {"schema": 1, "role": "modem", "board": "rpi_pico", "name": "modem", "options": {"radio": "sx1262"}}
+    assert config_on(port) == modem
     store = Store(tmp_path / "g.db")
     assert [node.name for node in store.nodes()] == ["fan", "pump"]
     store.close()
@@ -205,6 +206,7 @@ def test_a_wrong_table_is_told_before_anything_is_done(fieldelm, tmp_path, text,
         (("--sim", "--new-key"), "--new-key needs --port"),
         (("--port", "x", "--count", "2"), "--csv FILE"),
         (("--port", "x", "--modem", "--location", "roof"), "a modem has no key"),
+        (("--port", "x", "--modem", "--set", "radio.sf=9"), "a modem has no key"),
         (("--sim", "--set", "eui=00"), "write SECTION.KEY=VALUE"),
         (("--sim", "--set", "sense.rate_hz"), "write SECTION.KEY=VALUE"),
     ],

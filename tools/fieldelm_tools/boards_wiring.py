@@ -5,14 +5,14 @@ from typing import Any
 Description = dict[str, Any]
 
 # GPIO number: place on the Pico's header (Raspberry Pi Pico datasheet, figure 2)
-_PICO_HEADER = dict(
+PICO_HEADER = dict(
     zip(
         (*range(23), 26, 27, 28),
         (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 19, 20, 21, 22, 24, 25, 26, 27, 29, 31, 32, 34),
         strict=True,
     )
 )
-_LABELS = {
+LABELS = {
     "sx127x": {"cs": "NSS", "reset": "RESET", "dio0": "DIO0", "sck": "SCK", "mosi": "MOSI", "miso": "MISO"},
     "sx126x": {
         "cs": "NSS",
@@ -85,7 +85,7 @@ def _board(board: Description) -> str:
 
 
 def _table(board: Description, entry: dict[str, Any]) -> str:
-    labels = _LABELS.get(entry["chip"]) or _LABELS["sx127x" if entry["chip"].startswith("sx127") else "sx126x"]
+    labels = LABELS.get(entry["chip"]) or LABELS["sx127x" if entry["chip"].startswith("sx127") else "sx126x"]
     pins = {**entry.get("spi", {}), **entry.get("i2c", {}), **entry}
     rows = [f"| {labels[key]} | {_place(board, pins[key])} |" for key in _ORDER if isinstance(pins.get(key), int)]
     return "\n".join([f"| module | {board['title']} |", "| --- | --- |", *rows]) + "\n"
@@ -104,6 +104,6 @@ def _remarks(entry: dict[str, Any]) -> str:
 
 
 def _place(board: Description, pin: int) -> str:
-    if board["header"] == "pico" and pin in _PICO_HEADER:
-        return f"GP{pin} (pin {_PICO_HEADER[pin]})"
+    if board["header"] == "pico" and pin in PICO_HEADER:
+        return f"GP{pin} (pin {PICO_HEADER[pin]})"
     return f"GP{pin}"

@@ -270,7 +270,7 @@ def run(args: argparse.Namespace) -> int:
     if args.modem:
         from . import provision_device
 
-        return provision_device.run_modem(args)
+        return provision_device.run_modem(args, sections)
     gateway = GatewayConfig()
     if args.config or not args.database:
         gateway = gateway_config.load(gateway_config.find(args.config))

@@ -103,13 +103,16 @@ def run(args: argparse.Namespace, gateway: GatewayConfig, sections: Mapping[str,
     return show(finished, args.out, as_json=True) if args.json else 0
 
 
-def run_modem(args: argparse.Namespace) -> int:
+def run_modem(args: argparse.Namespace, sections: Mapping[str, Any]) -> int:
     """Make the board at --port a modem."""
-    if args.set or args.location or args.new_key:
-        raise UsageError("a modem has no key, place or settings: the gateway tells it the channel; leave them out")
+    if args.location or args.new_key or set(sections) - {"options"}:
+        raise UsageError(
+            "a modem has no key, place or channel, which the gateway tells it: leave all but options.… out"
+        )
     with Device(args.port) as device:
         board = require_fieldelm(device)
-        config = {"schema": 1, "role": "modem", "board": board, "name": "modem" if args.name == "node" else args.name}
+        name = "modem" if args.name == "node" else args.name
+        config = provision.merged({"schema": 1, "role": "modem", "board": board, "name": name}, sections, "--set")
         present = on_board(device)
         if present.get("role", "node") != "modem" and present and not args.replace:
             raise UsageError(f"{device.port}: {whose(present)}: take another board, or give it up with --replace")
