@@ -1,0 +1,479 @@
+// The autoencoder's loops for Cortex-M0 and M0+: bit for bit what the functions of the same names in fixed_elm.c give.
+// Cycles: see armv6m_spectrum.S.
+
+#if defined(__ARM_ARCH_6M__) && !defined(FIELDELM_PORTABLE)
+
+#include "armv6m.h"
+
+.macro save_high
+    mov r4, r8
+    mov r5, r9
+    mov r6, r10
+    mov r7, r11
+    push {r4-r7}
+.endm
+
+.macro restore_high
+    pop {r4-r7}
+    mov r8, r4
+    mov r9, r5
+    mov r10, r6
+    mov r11, r7
+.endm
+
+// Into \to: address in the code after \label, of 8 units of \bytes bytes, at which (\count mod 8) units are left to do (all 8 if
+// that is 0). Clobbers \count.
+.macro entry to, label, count, bytes
+    negs \count, \count
+    movs \to, #7
+    ands \count, \to
+    movs \to, #\bytes
+    muls \count, \to
+    adr \to, \label
+    adds \to, \to, \count
+.endm
+
+// ---- 20 cycles for 4 products. r0: beta, r1: a; r8, r9: sums
+.macro products
+    ldmia r1!, {r2, r3}
+    ldmia r0!, {r4, r5, r6, r7}
+    asrs r4, r4, #16
+    asrs r5, r5, #16
+    muls r4, r2
+    muls r5, r2
+    asrs r6, r6, #16
+    asrs r7, r7, #16
+    muls r6, r3
+    muls r7, r3
+    add r8, r4
+    add r9, r5
+    add r8, r6
+    add r9, r7
+.endm
+
+// uint32_t fieldelm_armv6m_residuals(const int16_t *x, size_t pairs, const int32_t *a, size_t h, const int32_t *beta, int32_t *e,
+//     int32_t up)
+function fieldelm_armv6m_residuals
+    push {r4-r7, lr}
+    save_high
+    sub sp, #12
+    // 0: up, 4: magnitudes, 8: end of e
+    mov r12, r0
+    mov r11, r2
+    lsls r4, r3, #2
+    adds r4, r2, r4
+    push {r4}                // end of a, to stay at the top of the stack
+    lsrs r3, r3, #1
+    entry r5, 2f, r3, 28
+    mov r10, r5
+    ldr r0, [sp, #52]        // beta
+    ldr r5, [sp, #56]        // e
+    mov lr, r5
+    lsls r1, r1, #3
+    adds r5, r5, r1
+    str r5, [sp, #12]
+    ldr r5, [sp, #60]
+    str r5, [sp, #4]
+    movs r5, #0
+    str r5, [sp, #8]
+1:  mov r1, r11
+    movs r4, #0
+    mov r8, r4
+    mov r9, r4
+    mov pc, r10
+    .align 2
+2:  .rept 8
+    products
+    .endr
+    ldr r4, [sp, #0]
+    cmp r1, r4
+    bne 2b
+    mov r2, r12
+    ldmia r2!, {r3}
+    mov r12, r2
+    sxth r4, r3
+    asrs r5, r3, #16
+    ldr r6, [sp, #4]
+    lsls r4, r6
+    lsls r5, r6
+    mov r6, r8
+    subs r4, r4, r6
+    mov r6, r9
+    subs r5, r5, r6
+    mov r2, lr
+    stmia r2!, {r4, r5}
+    mov lr, r2
+    asrs r6, r4, #31
+    eors r4, r6
+    asrs r6, r5, #31
+    eors r5, r6
+    ldr r6, [sp, #8]
+    orrs r6, r4
+    orrs r6, r5
+    str r6, [sp, #8]
+    ldr r3, [sp, #12]
+    cmp r2, r3
+    beq 3f
+    b 1b
+3:  mov r0, r6
+    add sp, #16
+    restore_high
+    pop {r4-r7, pc}
+end fieldelm_armv6m_residuals
+
+// ---- 17 cycles for 2 numbers. r0: beta, r1: k, r2, r3: residuals, r4: shift
+.macro steps operation
+    ldmia r1!, {r5}
+    mov r6, r5
+    muls r5, r2
+    muls r6, r3
+    asrs r5, r4
+    asrs r6, r4
+    ldr r7, [r0, #0]
+    \operation\()s r5, r7, r5
+    ldr r7, [r0, #4]
+    \operation\()s r6, r7, r6
+    stmia r0!, {r5, r6}
+.endm
+
+.macro all_steps operation
+1:  mov r1, r8               // next two residuals
+    ldmia r1!, {r2, r3}
+    mov r8, r1
+    mov r5, r12
+    asrs r2, r5
+    asrs r3, r5
+    mov r1, r9
+    mov pc, r10
+    .align 2
+2:  .rept 8
+    steps \operation
+    .endr
+    cmp r1, r11
+    bne 2b
+    mov r5, r8
+    cmp r5, lr
+    bne 1b
+    b 9f
+.endm
+
+// void fieldelm_armv6m_weights(int32_t *beta, const int32_t *k, size_t h, const int32_t *e, size_t pairs, int32_t mantissa,
+//     int32_t down, int32_t direction)
+function fieldelm_armv6m_weights
+    push {r4-r7, lr}
+    save_high
+    mov r8, r3
+    mov r9, r1
+    lsls r4, r2, #2
+    adds r4, r1, r4
+    mov r11, r4
+    ldr r4, [sp, #36]        // pairs
+    lsls r4, r4, #3
+    adds r4, r3, r4
+    mov lr, r4
+    ldr r4, [sp, #40]
+    mov r12, r4
+    ldr r4, [sp, #44]
+    ldr r5, [sp, #48]
+    cmp r5, #0
+    bge 3f
+    b 4f
+    .align 2
+3:  entry r6, 2f, r2, 22
+    mov r10, r6
+    all_steps add
+    .align 2
+4:  entry r6, 2f, r2, 22
+    mov r10, r6
+    all_steps sub
+9:  restore_high
+    pop {r4-r7, pc}
+end fieldelm_armv6m_weights
+
+// ---- 9 cycles a product. r2: element of P, r4: activation; r8, r9: sums of lower and upper halves times activations
+.macro split_product
+    uxth r6, r2
+    asrs r2, r2, #16
+    muls r6, r4
+    muls r2, r4
+    add r8, r6
+    add r9, r2
+.endm
+
+// void fieldelm_armv6m_gain(const int32_t *p, const int32_t *a, size_t h, int64_t *u)
+function fieldelm_armv6m_gain
+    push {r4-r7, lr}
+    save_high
+    mov r12, r3
+    mov r10, r1
+    lsls r4, r2, #2
+    adds r4, r1, r4
+    mov r11, r4              // end of a
+    mov r5, r1               // element i of a
+1:  movs r4, #0
+    mov r8, r4
+    mov r9, r4
+    mov r1, r10
+    mov lr, r5
+2:  ldmia r0!, {r2}          // row i, up to the diagonal
+    ldmia r1!, {r4}
+    split_product
+    cmp r1, r5
+    bls 2b
+    // below the diagonal: one row more is i + 2, i + 3, ... elements further, less the one that is past already
+    cmp r1, r11
+    beq 4f
+    mov r3, r10
+    subs r3, r5, r3
+    adds r3, #4              // 4 (i + 1): from the end of row i to column i of the next
+    adds r7, r0, r3
+    subs r7, #4
+3:  ldr r2, [r7]
+    adds r3, #4
+    adds r7, r7, r3
+    ldmia r1!, {r4}
+    split_product
+    cmp r1, r11
+    bne 3b
+4:  mov r3, r9
+    asrs r4, r3, #16
+    lsls r3, r3, #16
+    movs r6, #0
+    mov r2, r8
+    adds r3, r3, r2
+    adcs r4, r6
+    mov r7, r12
+    stmia r7!, {r3, r4}
+    mov r12, r7
+    mov r5, lr
+    adds r5, #4
+    cmp r5, r11
+    bne 1b
+    restore_high
+    pop {r4-r7, pc}
+end fieldelm_armv6m_gain
+
+// void fieldelm_armv6m_downdate(int32_t *p, const int32_t *s, size_t h, int32_t down, int32_t raise)
+function fieldelm_armv6m_downdate
+    push {r4-r7, lr}
+    save_high
+    mov r10, r1
+    lsls r4, r2, #2
+    adds r4, r1, r4
+    mov r11, r4
+    ldr r4, [sp, #36]
+    mov r9, r4
+    movs r5, #0              // shift up
+    movs r4, #0              // half a unit
+    cmp r3, #0
+    ble 1f
+    movs r4, #1
+    lsls r4, r3
+    lsrs r4, r4, #1
+    b 2f
+1:  negs r5, r3
+    movs r3, #0
+2:  mov r8, r5
+    mov r12, r1              // element i of s
+3:  mov r1, r12
+    ldmia r1!, {r2}
+    mov r12, r1
+    mov r5, r8
+    lsls r2, r5
+    mov r1, r10
+4:  ldmia r1!, {r5}          // 13 cycles
+    muls r5, r2
+    adds r5, r5, r4
+    asrs r5, r3
+    ldr r6, [r0]
+    subs r5, r6, r5
+    stmia r0!, {r5}
+    cmp r1, r12
+    bne 4b
+    add r5, r9
+    subs r6, r0, #4
+    str r5, [r6]
+    cmp r1, r11
+    bne 3b
+    restore_high
+    pop {r4-r7, pc}
+end fieldelm_armv6m_downdate
+
+// uint64_t fieldelm_armv6m_squares(const int32_t *e, const uint16_t *scale, size_t n, int32_t down, worst *worst)
+function fieldelm_armv6m_squares
+    push {r4-r7, lr}
+    save_high
+    ldr r4, [sp, #36]
+    mov r8, r4
+    lsls r4, r2, #2
+    adds r4, r0, r4
+    mov r9, r4
+    mov r10, r0
+    movs r4, #0
+    movs r5, #0              // sum: r4, r5
+    movs r2, #0              // second largest
+1:  ldmia r0!, {r6}
+    ldrh r7, [r1]
+    adds r1, #2
+    asrs r6, r3
+    muls r6, r7
+    asrs r6, r6, #14
+    muls r6, r6
+    adds r4, r4, r6
+    bcs 3f
+2:  cmp r6, r2
+    bhi 4f
+5:  cmp r0, r9
+    bne 1b
+    mov r0, r4
+    mov r1, r5
+    restore_high
+    pop {r4-r7, pc}
+3:  adds r5, #1
+    b 2b
+4:  push {r0, r1, r3}
+    mov r1, r10
+    subs r0, r0, r1
+    subs r0, #4
+    lsrs r0, r0, #2          // its index
+    mov r1, r8
+    ldr r3, [r1, #0]
+    cmp r6, r3
+    bls 6f
+    str r6, [r1, #0]
+    ldr r6, [r1, #8]
+    str r0, [r1, #8]
+    mov r0, r6
+    mov r6, r3
+6:  str r6, [r1, #4]
+    str r0, [r1, #12]
+    mov r2, r6
+    pop {r0, r1, r3}
+    b 5b
+end fieldelm_armv6m_squares
+
+// void fieldelm_armv6m_fold(const int16_t *x, size_t n, uint32_t *state, int32_t *sums, size_t size)
+// size is at least 64: a word of signs never meets its end
+function fieldelm_armv6m_fold
+    push {r4-r7, lr}
+    save_high
+    mov r8, r2
+    mov r9, r3               // sums
+    lsls r4, r1, #1
+    adds r4, r0, r4
+    mov r10, r4              // end of x
+    ldr r4, [sp, #36]
+    lsls r4, r4, #2
+    adds r4, r3, r4
+    mov r11, r4              // end of sums
+    mov r1, r3
+1:  mov r7, r8
+    ldr r2, [r7, #0]
+    ldr r3, [r7, #4]
+    str r3, [r7, #0]
+    lsls r4, r2, #5
+    eors r2, r4
+    uxth r2, r2
+    lsrs r4, r3, #1
+    eors r3, r4
+    eors r3, r2
+    lsrs r2, r2, #3
+    eors r3, r2
+    str r3, [r7, #4]
+    mov r2, r3
+    movs r7, #16
+    mov r12, r7
+    mov r7, r10              // how many are left
+    subs r7, r7, r0
+    lsrs r7, r7, #1
+    cmp r7, #16
+    bhs 2f
+    mov r12, r7
+2:  mov r7, r12
+    lsls r7, r7, #1
+    adds r7, r0, r7
+    mov r12, r7
+3:  movs r7, #0              // 17 cycles
+    ldrsh r4, [r0, r7]
+    adds r0, #2
+    lsrs r2, r2, #1
+    sbcs r7, r7              // 0 for a 1, -1 for a 0
+    eors r4, r7
+    subs r4, r4, r7
+    ldr r5, [r1]
+    adds r5, r5, r4
+    stmia r1!, {r5}
+    cmp r0, r12
+    bne 3b
+    cmp r0, r10
+    beq 5f
+    cmp r1, r11
+    bne 1b
+    mov r1, r9
+    b 1b
+5:  restore_high
+    pop {r4-r7, pc}
+end fieldelm_armv6m_fold
+
+// void fieldelm_armv6m_walsh_hadamard(int32_t *z, size_t size)
+function fieldelm_armv6m_walsh_hadamard
+    push {r4-r7, lr}
+    save_high
+    mov r8, r0
+    lsls r1, r1, #2
+    adds r6, r0, r1
+    mov r9, r6               // end
+    movs r5, #4              // a quarter in bytes
+    b 4f
+1:  mov r0, r8
+    lsls r7, r5, #1
+2:  adds r6, r0, r5
+    mov r10, r6              // end of the first quarter
+3:  ldr r1, [r0]             // 29 cycles for 4 numbers and two stages
+    ldr r3, [r0, r7]
+    adds r0, r0, r5
+    ldr r2, [r0]
+    ldr r4, [r0, r7]
+    subs r6, r1, r2
+    adds r1, r1, r2
+    subs r2, r3, r4
+    adds r3, r3, r4
+    adds r4, r1, r3
+    subs r1, r1, r3
+    adds r3, r6, r2
+    subs r6, r6, r2
+    str r3, [r0]
+    str r6, [r0, r7]
+    subs r0, r0, r5
+    str r1, [r0, r7]
+    stmia r0!, {r4}
+    cmp r0, r10
+    bne 3b
+    adds r0, r0, r7
+    adds r0, r0, r5
+    cmp r0, r9
+    bne 2b
+    lsls r5, r5, #2
+4:  mov r0, r8
+    mov r1, r9
+    subs r1, r1, r0          // size in bytes
+    lsls r2, r5, #2
+    cmp r2, r1
+    bls 1b
+    cmp r5, r1
+    beq 6f
+    adds r6, r0, r5          // one stage of radix 2
+    mov r10, r6
+5:  ldr r1, [r0]
+    ldr r2, [r0, r5]
+    subs r3, r1, r2
+    adds r1, r1, r2
+    str r3, [r0, r5]
+    stmia r0!, {r1}
+    cmp r0, r10
+    bne 5b
+6:  restore_high
+    pop {r4-r7, pc}
+end fieldelm_armv6m_walsh_hadamard
+
+#endif

@@ -1,0 +1,173 @@
+"""The fixed-point core against float64, compiled for this machine."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from fixed_core import SIZE, Model, Spectrum, build, machine, pointer, power64
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler (cc)")
+    return build(tmp_path_factory.mktemp("fixed"), os.environ.get("FIELDELM_CORE_FLAGS", "-O2").split())
+
+
+RNG = np.random.default_rng(3)
+WINDOWS = {
+    "noise": lambda t: RNG.normal(size=len(t)) * 1000,
+    "full scale noise": lambda t: RNG.integers(-32768, 32768, len(t)),
+    "highest frequency at full scale": lambda t: np.where(t & 1, 32767, -32768),
+    "square wave at full scale": lambda t: np.where(t // 8 & 1, 32767, -32768),
+    "step at full scale": lambda t: np.where(t < len(t) // 2, 32767, -32768),
+    "one spike": lambda t: np.where(t == len(t) // 2, 32767, -32768),
+    "tone beside gravity": lambda t: 8000 * np.sin(0.6517 * t) + 16000 + RNG.normal(size=len(t)) * 5,
+    "faint": lambda t: 256.4 + RNG.normal(size=len(t)) * 2,
+    "constant": lambda t: np.full(len(t), -32768),
+    "zero": lambda t: np.zeros(len(t)),
+}
+
+
+@pytest.mark.parametrize("size,m", [(64, 64), (128, 128), (256, 256), (512, 300), (512, 512), (1024, 800), (1024, 1024), (2048, 2048)])
+@pytest.mark.parametrize("name", WINDOWS)
+def test_power_spectrum(library, size, m, name):
+    """Amplitudes are within two units and 72 dB below the largest one; nothing overflows."""
+    x = np.clip(np.round(WINDOWS[name](np.arange(m))), -32768, 32767).astype(np.int16)
+    spectrum = Spectrum(library, size, m)
+    error = np.sqrt(spectrum.power(x)) - np.sqrt(power64(x, size))
+    assert np.abs(error).max() <= 2 * spectrum.unit + 2.5e-4 * np.sqrt(power64(x, size).max()) + 1e-9
+    assert (spectrum.stats.sum, spectrum.stats.low, spectrum.stats.high) == (x.sum(dtype=int), x.min(), x.max())
+    assert spectrum.stats.squares == (x.astype(int) ** 2).sum()
+
+
+def test_a_channel_of_three_axes(library):
+    x = (RNG.normal(size=(1024, 3)) * [100, 1000, 10000]).astype(np.int16)
+    spectrum = Spectrum(library, 1024, axes=3)
+    for channel in range(3):
+        alone = Spectrum(library, 1024)
+        alone.power(x[:, channel])
+        spectrum.power(x, channel)
+        assert (spectrum.raw == alone.raw).all()
+
+
+def test_logarithm(library):
+    values = [1, 2, 3, 2**31, 2**32 - 1, 2**32, 2**47 + 12345, 2**63 - 1, *RNG.integers(1, 2**62, 2000).tolist()]
+    for value in values:
+        assert library.fieldelm_fixed_log2(value) / 65536 == pytest.approx(np.log2(float(value)), abs=6e-5)
+    assert library.fieldelm_fixed_log2(0) == 0
+
+
+def test_log_bands(library):
+    power = RNG.integers(0, 2**32, 513).astype(np.uint32)
+    edges = np.array([1, 2, 9, 16, 24, 200, 201, 512, 513], np.uint16)
+    offset = RNG.integers(-99999, 99999, 8).astype(np.int32)
+    out = np.zeros(8, np.int32)
+    floor, gain, base = 1 << 33, 11357, 12345
+    import ctypes
+
+    library.fieldelm_fixed_bands(
+        pointer(power), pointer(edges), ctypes.c_uint64(floor), gain, base, pointer(offset), pointer(out), SIZE(8)
+    )
+    sums = np.add.reduceat(power.astype(float), edges[:-1])[:8]
+    sums[-1] = power[512]
+    expected = gain / 32768 * np.log2(sums + floor * np.diff(edges.astype(float))) + (base - offset) / 65536
+    assert out / 65536 == pytest.approx(expected, abs=5e-5)
+
+
+@pytest.mark.parametrize("n,h", [(64, 22), (511, 22), (32, 21), (128, 64), (5, 3), (1, 1)])
+@pytest.mark.parametrize("forgetting", [1.0, 0.99])
+def test_scores_are_those_of_float64(library, n, h, forgetting):
+    """Row by row, before each is learned, and on new rows afterwards."""
+    model = Model(library, n, h, forgetting=forgetting)
+    rows = machine(600, n, 1)
+    scale = (rows**2).mean()
+    for i, x in enumerate(rows):
+        score = model.score(x)
+        assert score == pytest.approx(float((model.e.astype(float) ** 2).mean()), rel=2e-3, abs=1e-6)
+        assert model.out[1] == pytest.approx(float((model.e**2).max()), rel=2e-3, abs=1e-6)
+        assert score == pytest.approx(model.score64(), rel=0.05 if i > 3 * h else 0.2, abs=1e-3 * float(scale))
+        assert model.learn()
+    ours, exact = np.array([(model.score(x), model.score64()) for x in machine(300, n, 2)]).sum(0)
+    assert ours == pytest.approx(exact, rel=4e-3, abs=1e-6)
+    assert np.linalg.eigvalsh(model.p)[0] > 0
+    assert np.abs(model.beta - model.beta64).max() < 0.03 * np.abs(model.beta64).max()
+
+
+def test_the_two_worst_inputs_and_weights(library):
+    model = Model(library, 64, 22)
+    x = np.zeros(64, np.float32)
+    x[[7, 40]] = 4, -6
+    weight = np.exp(RNG.normal(size=64)).astype(np.float32)
+    weight[[7, 40]] = 9, 1
+    model.weights(weight)
+    model.score(x)
+    squares = weight * model.e.astype(float) ** 2
+    assert model.out[:3] == pytest.approx([squares.mean(), 144, 7], rel=2e-3)
+    assert model.out[3:] == pytest.approx([36, 40], rel=2e-3)
+    model.score(np.zeros(64, np.float32))
+    assert model.out.tolist() == [0, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -1e30])
+def test_what_is_no_number_saturates(library, value):
+    model = Model(library, 4, 2)
+    model.score(np.array([value, 0, 1, -1], np.float32))
+    assert abs(model.x[0]) == pytest.approx(16, abs=0.01)
+    assert model.x[1:].tolist() == [0, 1, -1]
+
+
+def test_any_row_may_follow_any_other(library):
+    """Saturated, constant, silent rows and noise in turn: no number leaves its range (run it with FIELDELM_CORE_FLAGS=-ftrapv, too)."""
+    model = Model(library, 64, 22, twin=False)
+    kinds = [np.full(64, 99), np.full(64, -99), np.zeros(64), np.where(np.arange(64) & 1, 99, -99), RNG.normal(size=64)]
+    for i in range(4000):
+        assert np.isfinite(model.score(kinds[RNG.integers(5)] * RNG.choice([1, 0.01])))
+        assert model.learn()
+        if i % 200 == 0:
+            assert np.linalg.eigvalsh(model.p)[0] > 0
+            model.reopen(10.0)
+    assert np.abs(model.beta).max() < 2**11 * 16
+
+
+def test_weights_of_beta_beyond_the_first_range(library):
+    """Inputs 100 times as large as activations can explain at first: beta's range grows, and the answer stays right."""
+    model = Model(library, 8, 3, gain=0.002)
+    rng = np.random.default_rng(7)
+    for _ in range(3000):
+        model.score(15 + 0.3 * rng.normal(size=8))
+        assert model.learn()
+    assert model.head["range"] > 0 or np.abs(model.beta).max() < 16
+    assert model.score(np.full(8, 15.0)) == pytest.approx(model.score64(), abs=1e-3)  # of 225
+
+
+LONG = int(os.environ.get("FIELDELM_LONG_RUN", "30000"))  # rows; a million takes minutes
+
+
+@pytest.mark.parametrize("kind", ["stationary", "switching", "stuck"])
+@pytest.mark.parametrize("forgetting", [1.0, 0.999])
+def test_years(library, kind, forgetting):
+    """P stays positive definite and bounded, and scores stay within 1 % of float64's: ridge regression, or the recursion."""
+    n, h = 32, 22
+    model = Model(library, n, h, forgetting=forgetting, twin=forgetting < 1 and kind != "stuck")
+    hidden, inputs = np.zeros((h, h)), np.zeros((h, n))
+    still = machine(1, n, 5)[0]
+    for block in range(LONG // 1000):
+        rows = machine(1000, n, block, shift=0.5 * (block // 2 % 2 if kind == "switching" else 0))
+        for x in rows:
+            model.score(still if kind == "stuck" else x)
+            a, used = model.a, model.x
+            hidden += np.outer(a, a)
+            inputs += np.outer(a, used)
+            assert model.learn()
+        smallest, *_, largest = np.linalg.eigvalsh(model.p)
+        assert 0 < smallest
+        assert largest < h * 1.1e4
+    if kind == "stuck":
+        assert model.score(still) < 1e-5
+        return
+    if forgetting == 1:
+        model.beta64 = np.linalg.solve(hidden + 0.1 * np.eye(h), inputs)
+    ours, exact = np.array([(model.score(x), model.score64()) for x in machine(2000, n, 10**6)]).sum(0)
+    assert ours == pytest.approx(exact, rel=0.01)
