@@ -41,6 +41,7 @@ _CHUNK = 2304
 _NO_SPACE = 28
 _SPARE_BYTES = 16384  # the file system's own blocks, and one file twice while it is replaced
 _WATCHDOG_CTRL = {"RP2040": 0x40058000, "RP2350": 0x400D8000}  # datasheets 4.7.6 and 12.9.7
+_SCRATCH, _REQUESTED = 0x0C, 0x464D4C42  # by which the app tells a wanted reset from the watchdog's (pico_board.py)
 _ABOUT = """
 import sys, json
 def fieldelm_about():
@@ -302,7 +303,8 @@ class Device:
 
     def reset(self) -> None:
         """Restart the board, so that its app runs, and let go of the port."""
-        self._leave("import machine\nmachine.reset()")
+        mark = _WATCHDOG_CTRL[self.about.chip] + _SCRATCH
+        self._leave(f"import machine\nmachine.mem32[{mark:#x}] = {_REQUESTED:#x}\nmachine.reset()")
 
     def bootloader(self) -> None:
         """Restart the board in BOOTSEL mode, and let go of the port."""

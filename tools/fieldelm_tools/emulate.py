@@ -256,9 +256,8 @@ class System:
                 provision_device.write(device, config, provision_device.on_board(device))
                 say(f"{name}: {device.about}")
             else:
-                sections = {"sense": _SENSE, "link": _LINK, "options": options}
-                for section, values in self._sections.items():
-                    sections[section] = {**sections.get(section, {}), **values}
+                defaults = {"sense": _SENSE, "link": _LINK, "options": options}
+                sections = provision.joined(defaults, self._sections)
                 order = Order(self._database, self._out / "nodes", GatewayConfig())
                 row = Row(name, "", self._args.board, device.port, sections)
                 say(f"{name}: {provision_device.one(device, row, order).node.label()}")

@@ -165,12 +165,18 @@ def key_check(config: Mapping[str, Any]) -> str:
         return ""
 
 
-def merged(config: Mapping[str, Any], sections: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A configuration with these sections merged into it. Raises UsageError if the node would not take it."""
-    result = dict(config)
-    for section, values in sections.items():
+def joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Two configurations in one, section by section; where both have a key, the second's."""
+    result = dict(first)
+    for section, values in second.items():
         old = result.get(section)
         result[section] = {**old, **values} if isinstance(old, dict) and isinstance(values, dict) else values
+    return result
+
+
+def merged(config: Mapping[str, Any], sections: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A configuration with these sections merged into it. Raises UsageError if the node would not take it."""
+    result = joined(config, sections)
     try:
         node_config.check(result, where)
     except node_config.ConfigError as error:
@@ -290,18 +296,23 @@ def run(args: argparse.Namespace) -> int:
     return provision_device.run(args, gateway, sections)
 
 
-def settings(given: Sequence[str], where: str) -> dict[str, dict[str, Any]]:
-    """`["sense.rate_hz=800"]` as `{"sense": {"rate_hz": 800}}`; a value that is no JSON is text. Raises UsageError."""
+def settings(given: Sequence[str], where: str) -> dict[str, Any]:
+    """`["sense.rate_hz=800", "console=rows"]` as `{"sense": {"rate_hz": 800}, "console": "rows"}`. Raises UsageError.
+
+    A value that is no JSON is text.
+    """
     found: dict[str, Any] = {}
     for text in given:
         path, equals, value = text.partition("=")
-        section, _, key = path.strip().partition(".")
-        if not (equals and section and key) or section in _FIXED:
+        section, dot, key = path.strip().partition(".")
+        if not (equals and section) or bool(dot) != bool(key) or section in _FIXED:
             raise UsageError(f"{where} {text!r}: write SECTION.KEY=VALUE, for example sense.rate_hz=800")
+        parsed: Any
         try:
-            found.setdefault(section, {})[key] = json.loads(value)
+            parsed = json.loads(value)
         except ValueError:
-            found.setdefault(section, {})[key] = value.strip()
+            parsed = value.strip()
+        found = joined(found, {section: {key: parsed} if key else parsed})
     return found
 
 

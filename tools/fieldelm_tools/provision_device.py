@@ -251,9 +251,7 @@ def _row(values: Mapping[str, str], where: str, common: Mapping[str, Any], gatew
     if board and board != SIM:
         boards.load(board)
     given = [f"{key}={value}" for key, value in values.items() if "." in key and value]
-    sections = {key: dict(value) if isinstance(value, dict) else value for key, value in common.items()}
-    for section, settings in provision.settings(given, where).items():
-        sections[section] = {**sections.get(section, {}), **settings}
+    sections = provision.joined(common, provision.settings(given, where))
     provision.try_out(values["name"], board or "rpi_pico", gateway, sections, where)
     return Row(values["name"], values.get("location", ""), board, values.get("port") or AUTO, sections)
 
