@@ -190,14 +190,14 @@ function fieldelm_armv6m_weights
     pop {r4-r7, pc}
 end fieldelm_armv6m_weights
 
-// ---- 9 cycles a product. r2: element of P, r4: activation; r8, r9: sums of lower and upper halves times activations
-.macro split_product
-    uxth r6, r2
-    asrs r2, r2, #16
-    muls r6, r4
-    muls r2, r4
+// ---- An element of P in \p times an activation; r8, r9: sums of lower and upper halves times activations
+.macro split_product p, activation
+    uxth r6, \p
+    asrs \p, \p, #16
+    muls r6, \activation
+    muls \p, \activation
     add r8, r6
-    add r9, r2
+    add r9, \p
 .endm
 
 // void fieldelm_armv6m_gain(const int32_t *p, const int32_t *a, size_t h, int64_t *u)
@@ -215,24 +215,48 @@ function fieldelm_armv6m_gain
     mov r9, r4
     mov r1, r10
     mov lr, r5
-2:  ldmia r0!, {r2}          // row i, up to the diagonal
+    subs r4, r5, r1          // row i, up to the diagonal: i + 1 elements
+    lsls r4, r4, #29
+    bmi 2f                   // an even number of them
+    ldmia r0!, {r2}
     ldmia r1!, {r4}
-    split_product
+    split_product r2, r4
+    cmp r1, r5
+    bhi 5f
+2:  ldmia r0!, {r2, r3}      // 21 cycles for two
+    ldmia r1!, {r4, r7}
+    split_product r2, r4
+    split_product r3, r7
     cmp r1, r5
     bls 2b
     // below the diagonal: one row more is i + 2, i + 3, ... elements further, less the one that is past already
-    cmp r1, r11
+5:  cmp r1, r11
     beq 4f
     mov r3, r10
     subs r3, r5, r3
     adds r3, #4              // 4 (i + 1): from the end of row i to column i of the next
     adds r7, r0, r3
     subs r7, #4
-3:  ldr r2, [r7]
+    mov r2, r11
+    subs r2, r2, r1
+    lsls r2, r2, #29
+    bpl 3f
+    ldr r2, [r7]             // an odd number of them
     adds r3, #4
     adds r7, r7, r3
     ldmia r1!, {r4}
-    split_product
+    split_product r2, r4
+    cmp r1, r11
+    beq 4f
+3:  ldr r2, [r7]             // 27 cycles for two
+    adds r3, #4
+    adds r7, r7, r3
+    ldmia r1!, {r4, r5}
+    split_product r2, r4
+    ldr r2, [r7]
+    adds r3, #4
+    adds r7, r7, r3
+    split_product r2, r5
     cmp r1, r11
     bne 3b
 4:  mov r3, r9
@@ -281,18 +305,36 @@ function fieldelm_armv6m_downdate
     mov r5, r8
     lsls r2, r5
     mov r1, r10
-4:  ldmia r1!, {r5}          // 13 cycles
+    mov r5, r12              // an odd number of elements?
+    subs r5, r5, r1
+    lsls r5, r5, #29
+    bpl 4f
+    ldmia r1!, {r6}
+    muls r6, r2
+    adds r6, r6, r4
+    asrs r6, r3
+    ldr r7, [r0]
+    subs r6, r7, r6
+    stmia r0!, {r6}
+    cmp r1, r12
+    beq 5f
+4:  ldmia r1!, {r5, r6}      // 21 cycles for two
     muls r5, r2
+    muls r6, r2
     adds r5, r5, r4
+    adds r6, r6, r4
     asrs r5, r3
-    ldr r6, [r0]
-    subs r5, r6, r5
-    stmia r0!, {r5}
+    asrs r6, r3
+    ldr r7, [r0, #0]
+    subs r5, r7, r5
+    ldr r7, [r0, #4]
+    subs r6, r7, r6
+    stmia r0!, {r5, r6}
     cmp r1, r12
     bne 4b
-    add r5, r9
-    subs r6, r0, #4
-    str r5, [r6]
+5:  add r6, r9
+    subs r7, r0, #4
+    str r6, [r7]
     cmp r1, r11
     bne 3b
     restore_high

@@ -76,6 +76,8 @@ typedef struct {
     uint32_t format;       // FIXED_FORMAT
     uint16_t n, h;         // inputs, hidden units
     uint32_t seed;
+    uint16_t register_x, register_y; // shift register of the projection, as the seed sets it
+    float inverse_n;
     int32_t x_bits;        // an input of 1 is 2^x_bits, 0 <= x_bits <= 15
     int32_t gain, bias;    // of the projection, 12 binary places
     int32_t range;         // beta_ij = (beta[...] - 2^15) 2^(range - 16) in units of the inputs
@@ -90,6 +92,7 @@ typedef struct {
 #define FIXED_FORMAT 0x31584645u // "EFX1"
 #define FIXED_INPUTS_MAX 1024
 #define FIXED_HIDDEN_MAX 64
+#define FIXED_GAIN_MAX 8192 // 2, with 12 binary places
 #define FIXED_A_BITS 11 // an activation of 1 is 2^11
 
 // Places of the parts in words: beta, p, scale (uint16, n of them), and the end.
@@ -130,6 +133,9 @@ void fieldelm_fixed_rescore(const int32_t *model, const int32_t *work, float *ou
 // Learn the row scored last. False, and nothing is changed, if the model's range is exhausted (weights beyond 2^11 times that of
 // the inputs).
 bool fieldelm_fixed_learn(int32_t *model, int32_t *work);
+
+// Score, then learn: fieldelm_fixed_input, _score and _learn.
+bool fieldelm_fixed_step(int32_t *model, int32_t *work, const float *x, float *out);
 
 // Residuals of the row scored last.
 void fieldelm_fixed_residuals(const int32_t *model, const int32_t *work, float *e);

@@ -171,10 +171,28 @@ static int32_t rounded(float x) { // within +-2^30
 
 // ---- model
 
+// The shift register of fieldelm_core.h.
+static inline uint32_t next(uint32_t *x, uint32_t *y) {
+    uint32_t t = (*x ^ *x << 5) & 0xffff;
+    *x = *y;
+    *y = *y ^ *y >> 1 ^ t ^ t >> 3;
+    return *y;
+}
+
 void fieldelm_fixed_init(int32_t *model, size_t n, size_t h, uint32_t seed, int32_t x_bits, float gain, float bias_scale,
     float variance) {
-    fieldelm_fixed_model_t head = { FIXED_FORMAT, (uint16_t)n, (uint16_t)h, seed, x_bits, rounded(gain * 4096.0f),
+    fieldelm_fixed_model_t head = { FIXED_FORMAT, (uint16_t)n, (uint16_t)h, seed, 0, 0, 0.0f, x_bits, rounded(gain * 4096.0f),
         rounded(bias_scale * 4096.0f), 0, HALF, 0, 1u << 30, 1u << 30, 0, 0 };
+    uint32_t x = (seed >> 16) ^ 0x9e37, y = (seed & 0xffff) ^ 0x79b9;
+    if (x == 0 && y == 0) {
+        y = 1; // the only state that never changes
+    }
+    for (int i = 0; i < 32; ++i) {
+        next(&x, &y);
+    }
+    head.register_x = (uint16_t)x;
+    head.register_y = (uint16_t)y;
+    head.inverse_n = 1.0f / (float)(uint32_t)n;
     *(fieldelm_fixed_model_t *)model = head;
     model_t m = parts(model);
     for (size_t i = 0; i < 2 * m.pairs * m.rows; ++i) {
@@ -297,14 +315,6 @@ void fieldelm_fixed_input_bands(const int32_t *model, int32_t *work, const int32
     }
 }
 
-// The shift register of fieldelm_core.h.
-static inline uint32_t next(uint32_t *x, uint32_t *y) {
-    uint32_t t = (*x ^ *x << 5) & 0xffff;
-    *x = *y;
-    *y = *y ^ *y >> 1 ^ t ^ t >> 3;
-    return *y;
-}
-
 // Fast Walsh-Hadamard transform in place, radix 4 and, if the size is no power of four, one stage of radix 2.
 static inline FIELDELM_HOT void walsh_hadamard(int32_t *z, size_t size) {
     size_t quarter = 1;
@@ -346,13 +356,7 @@ static inline FIELDELM_HOT void fold(const int16_t *x, size_t n, uint32_t *state
 // N. Ailon, B. Chazelle, SIAM J. Comput. 39(1), 2009, use the same random signs and transform.
 // Bounds: |x| < 2^15, 1024 of them: sums below 2^25. They are cut where the sigmoid is flat, at |argument| = 8.
 static FIELDELM_HOT void project(model_t m, work_t w) {
-    uint32_t state[2] = { (m.head->seed >> 16) ^ 0x9e37, (m.head->seed & 0xffff) ^ 0x79b9 };
-    if (state[0] == 0 && state[1] == 0) {
-        state[1] = 1;
-    }
-    for (int i = 0; i < 32; ++i) {
-        next(&state[0], &state[1]);
-    }
+    uint32_t state[2] = { m.head->register_x, m.head->register_y };
     size_t size = w.padded;
     while (size > 64 && size >= 4 * m.h) {
         size /= 2;
@@ -442,7 +446,7 @@ void fieldelm_fixed_rescore(const int32_t *model, const int32_t *work, float *ou
     }
     // of a residual: e 2^-(x_bits + A_BITS - range)
     float unit = fieldelm_fixed_power_of_two(2 * (down + 14 - m.head->scale_bits - m.head->x_bits - A_BITS + m.head->range));
-    out[0] = fieldelm_fixed_to_float(sum) * unit / (float)(uint32_t)m.n;
+    out[0] = fieldelm_fixed_to_float(sum) * unit * m.head->inverse_n;
     out[1] = (float)worst.first * unit;
     out[2] = (float)worst.first_index;
     out[3] = (float)worst.second * unit;
@@ -652,4 +656,10 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
     }
     ++head->rows;
     return true;
+}
+
+bool fieldelm_fixed_step(int32_t *model, int32_t *work, const float *x, float *out) {
+    fieldelm_fixed_input(model, work, x);
+    fieldelm_fixed_score(model, work, out);
+    return fieldelm_fixed_learn(model, work);
 }

@@ -3,20 +3,13 @@
 // Every buffer is checked for its type code, length and alignment before a kernel sees it; a wrong one is a ValueError
 // that names the argument. No float is an argument or a result of a call, and no call allocates (but for an exception).
 
-#if defined(MICROPY_ENABLE_DYNRUNTIME)
-#include "py/dynruntime.h"
-#else
-#include "py/binary.h"
-#include "py/runtime.h"
-#endif
-
+#include "binding.h"
 #include "fieldelm_core.h"
 
 // Version of the functions' arguments; device/fieldelm/kernels.py takes no other.
 #define INTERFACE 1
 
-// Raises ValueError("<argument>: expected <what>", followed by "<bound> <number>" if the number is not 0.
-static void refuse(const char *argument, const char *what, const char *bound, size_t number) {
+void fieldelm_refuse(const char *argument, const char *what, const char *bound, size_t number) {
     char text[96];
     size_t length = 0;
     const char *parts[] = { argument, ": expected ", what, number > 0 ? bound : "" };
@@ -39,32 +32,31 @@ static void refuse(const char *argument, const char *what, const char *bound, si
     mp_raise_type_arg(&mp_type_ValueError, mp_obj_new_str(text, length));
 }
 
-// Elements of a buffer of type code 'f', 'h' or 'H'. `*length` is how many there must be, or 0 for any number but none;
-// it becomes how many there are.
-static void *elements(mp_obj_t object, const char *argument, char code, size_t *length, int access) {
+void *fieldelm_elements(mp_obj_t object, const char *argument, char code, size_t *length, int access) {
     mp_buffer_info_t buffer;
-    size_t size = code == 'f' ? sizeof(float) : sizeof(int16_t);
+    size_t size = code == 'h' || code == 'H' ? sizeof(int16_t) : sizeof(int32_t);
     if (!mp_get_buffer(object, &buffer, access) || buffer.typecode != code || (uintptr_t)buffer.buf % size != 0
         || buffer.len < size || (*length != 0 && buffer.len / size != *length)) {
-        const char *what = code == 'f' ? "array('f')" : code == 'h' ? "array('h')" : "array('H')";
-        refuse(argument, what, " of length", *length);
+        const char *what = code == 'f' ? "array('f')" : code == 'h' ? "array('h')" : code == 'H' ? "array('H')"
+            : code == 'I' ? "array('I')" : "array('i')";
+        fieldelm_refuse(argument, what, " of length", *length);
     }
     *length = buffer.len / size;
     return buffer.buf;
 }
 
 static const float *input(mp_obj_t object, const char *argument, size_t length) {
-    return elements(object, argument, 'f', &length, MP_BUFFER_READ);
+    return fieldelm_elements(object, argument, 'f', &length, MP_BUFFER_READ);
 }
 
 static float *output(mp_obj_t object, const char *argument, size_t length) {
-    return elements(object, argument, 'f', &length, MP_BUFFER_RW);
+    return fieldelm_elements(object, argument, 'f', &length, MP_BUFFER_RW);
 }
 
 // N of a twiddle table
 static size_t transform_size(size_t length) {
     if (length < 4 || length > 32768 || (length & (length - 1)) != 0) {
-        refuse("twiddle", "a power of two from 4 to 32768 as length", "", 0);
+        fieldelm_refuse("twiddle", "a power of two from 4 to 32768 as length", "", 0);
     }
     return length;
 }
@@ -72,10 +64,10 @@ static size_t transform_size(size_t length) {
 // fft_tables(twiddle, window)
 static mp_obj_t fft_tables(mp_obj_t twiddle_in, mp_obj_t window_in) {
     size_t size = 0, m = 0;
-    float *twiddle = elements(twiddle_in, "twiddle", 'f', &size, MP_BUFFER_RW);
-    float *window = elements(window_in, "window", 'f', &m, MP_BUFFER_RW);
+    float *twiddle = fieldelm_elements(twiddle_in, "twiddle", 'f', &size, MP_BUFFER_RW);
+    float *window = fieldelm_elements(window_in, "window", 'f', &m, MP_BUFFER_RW);
     if (m > transform_size(size)) {
-        refuse("window", "array('f')", " no longer than", size);
+        fieldelm_refuse("window", "array('f')", " no longer than", size);
     }
     fieldelm_fft_tables(twiddle, size, window, m);
     return mp_const_none;
@@ -87,19 +79,19 @@ static mp_obj_t power_spectrum(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
     mp_int_t channel = mp_obj_get_int(args[1]), axes = mp_obj_get_int(args[2]);
     if (axes < 1 || axes > 32767) {
-        refuse("axes", "a number from 1 to 32767", "", 0);
+        fieldelm_refuse("axes", "a number from 1 to 32767", "", 0);
     }
     if (channel < 0 || channel >= axes) {
-        refuse("channel", "a number from 0", " to less than", (size_t)axes);
+        fieldelm_refuse("channel", "a number from 0", " to less than", (size_t)axes);
     }
     size_t m = 0, size = 0;
-    const float *window = elements(args[3], "window", 'f', &m, MP_BUFFER_READ);
-    const float *twiddle = elements(args[4], "twiddle", 'f', &size, MP_BUFFER_READ);
+    const float *window = fieldelm_elements(args[3], "window", 'f', &m, MP_BUFFER_READ);
+    const float *twiddle = fieldelm_elements(args[4], "twiddle", 'f', &size, MP_BUFFER_READ);
     if (m > transform_size(size)) {
-        refuse("window", "array('f')", " no longer than", size);
+        fieldelm_refuse("window", "array('f')", " no longer than", size);
     }
     size_t length = m * (size_t)axes;
-    const int16_t *samples = elements(args[0], "samples", 'h', &length, MP_BUFFER_READ);
+    const int16_t *samples = fieldelm_elements(args[0], "samples", 'h', &length, MP_BUFFER_READ);
     float *work = output(args[5], "work", size + 2), *power = output(args[6], "power", size / 2 + 1);
     float *stats = output(args[7], "stats", 4);
     fieldelm_power_spectrum(samples, (size_t)channel, (size_t)axes, window, m, twiddle, size, work, power, stats);
@@ -110,7 +102,7 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(power_spectrum_obj, 8, 8, power_spect
 // accumulate(total, power)
 static mp_obj_t accumulate(mp_obj_t total_in, mp_obj_t power_in) {
     size_t length = 0;
-    float *total = elements(total_in, "total", 'f', &length, MP_BUFFER_RW);
+    float *total = fieldelm_elements(total_in, "total", 'f', &length, MP_BUFFER_RW);
     fieldelm_accumulate(total, input(power_in, "power", length), length);
     return mp_const_none;
 }
@@ -119,7 +111,7 @@ static MP_DEFINE_CONST_FUN_OBJ_2(accumulate_obj, accumulate);
 // velocity(power, params, out)
 static mp_obj_t velocity(mp_obj_t power_in, mp_obj_t params_in, mp_obj_t out_in) {
     size_t length = 0;
-    const float *power = elements(power_in, "power", 'f', &length, MP_BUFFER_READ);
+    const float *power = fieldelm_elements(power_in, "power", 'f', &length, MP_BUFFER_READ);
     const float *params = input(params_in, "params", 4);
     *output(out_in, "out", 1) = fieldelm_velocity(power, length, params[0], params[1], params[2], params[3]);
     return mp_const_none;
@@ -130,13 +122,13 @@ static MP_DEFINE_CONST_FUN_OBJ_3(velocity_obj, velocity);
 static mp_obj_t bands(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
     size_t length = 0, n = 0;
-    const float *spectrum = elements(args[0], "spectrum", 'f', &length, MP_BUFFER_READ);
-    float *out = elements(args[3], "out", 'f', &n, MP_BUFFER_RW);
+    const float *spectrum = fieldelm_elements(args[0], "spectrum", 'f', &length, MP_BUFFER_READ);
+    float *out = fieldelm_elements(args[3], "out", 'f', &n, MP_BUFFER_RW);
     size_t edge_count = n + 1;
-    const uint16_t *edges = elements(args[1], "edges", 'H', &edge_count, MP_BUFFER_READ);
+    const uint16_t *edges = fieldelm_elements(args[1], "edges", 'H', &edge_count, MP_BUFFER_READ);
     const float *params = input(args[2], "params", 3);
     if (!fieldelm_edges_valid(edges, n, length)) {
-        refuse("edges", "rising bin indices", " up to", length);
+        fieldelm_refuse("edges", "rising bin indices", " up to", length);
     }
     fieldelm_bands(spectrum, edges, params[0], params[1], params[2], out, n);
     return mp_const_none;
@@ -147,10 +139,10 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(bands_obj, 4, 4, bands);
 static mp_obj_t hidden(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
     size_t n = 0, h = 0;
-    const float *x = elements(args[0], "x", 'f', &n, MP_BUFFER_READ);
+    const float *x = fieldelm_elements(args[0], "x", 'f', &n, MP_BUFFER_READ);
     uint32_t seed = (uint32_t)mp_obj_get_int_truncated(args[1]);
     const float *params = input(args[2], "params", 2);
-    float *a = elements(args[3], "a", 'f', &h, MP_BUFFER_RW);
+    float *a = fieldelm_elements(args[3], "a", 'f', &h, MP_BUFFER_RW);
     fieldelm_hidden(x, n, seed, params[0], params[1], a, h);
     return mp_const_none;
 }
@@ -160,8 +152,8 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(hidden_obj, 4, 4, hidden);
 static mp_obj_t residuals(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
     size_t n = 0, h = 0;
-    const float *x = elements(args[0], "x", 'f', &n, MP_BUFFER_READ);
-    const float *a = elements(args[1], "a", 'f', &h, MP_BUFFER_READ);
+    const float *x = fieldelm_elements(args[0], "x", 'f', &n, MP_BUFFER_READ);
+    const float *a = fieldelm_elements(args[1], "a", 'f', &h, MP_BUFFER_READ);
     const float *beta = input(args[2], "beta", h * n);
     fieldelm_residuals(x, n, a, h, beta, output(args[3], "e", n));
     return mp_const_none;
@@ -171,7 +163,7 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(residuals_obj, 4, 4, residuals);
 // score(e, weight, out)
 static mp_obj_t score(mp_obj_t e_in, mp_obj_t weight_in, mp_obj_t out_in) {
     size_t n = 0;
-    const float *e = elements(e_in, "e", 'f', &n, MP_BUFFER_READ);
+    const float *e = fieldelm_elements(e_in, "e", 'f', &n, MP_BUFFER_READ);
     const float *weight = input(weight_in, "weight", n);
     fieldelm_score(e, weight, n, output(out_in, "out", 5));
     return mp_const_none;
@@ -182,13 +174,13 @@ static MP_DEFINE_CONST_FUN_OBJ_3(score_obj, score);
 static mp_obj_t update(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
     size_t n = 0, h = 0;
-    const float *a = elements(args[2], "a", 'f', &h, MP_BUFFER_READ);
-    const float *e = elements(args[3], "e", 'f', &n, MP_BUFFER_READ);
+    const float *a = fieldelm_elements(args[2], "a", 'f', &h, MP_BUFFER_READ);
+    const float *e = fieldelm_elements(args[3], "e", 'f', &n, MP_BUFFER_READ);
     float *p = output(args[0], "p", h * (h + 1) / 2), *beta = output(args[1], "beta", h * n);
     const float *params = input(args[4], "params", 1);
     float *u = output(args[5], "u", h);
     if (!(params[0] > 0.0f && params[0] <= 1.0f)) {
-        refuse("params", "a forgetting factor above 0 and not above 1", "", 0);
+        fieldelm_refuse("params", "a forgetting factor above 0 and not above 1", "", 0);
     }
     return mp_obj_new_bool(fieldelm_update(p, beta, a, h, e, n, params[0], u));
 }
@@ -208,6 +200,20 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
     mp_store_global(MP_QSTR_residuals, MP_OBJ_FROM_PTR(&residuals_obj));
     mp_store_global(MP_QSTR_score, MP_OBJ_FROM_PTR(&score_obj));
     mp_store_global(MP_QSTR_update, MP_OBJ_FROM_PTR(&update_obj));
+    mp_store_global(MP_QSTR_fixed_size, MP_OBJ_FROM_PTR(&fieldelm_fixed_size_obj));
+    mp_store_global(MP_QSTR_fixed_init, MP_OBJ_FROM_PTR(&fieldelm_fixed_init_obj));
+    mp_store_global(MP_QSTR_fixed_reopen, MP_OBJ_FROM_PTR(&fieldelm_fixed_reopen_obj));
+    mp_store_global(MP_QSTR_fixed_weights, MP_OBJ_FROM_PTR(&fieldelm_fixed_weights_obj));
+    mp_store_global(MP_QSTR_fixed_score, MP_OBJ_FROM_PTR(&fieldelm_fixed_score_obj));
+    mp_store_global(MP_QSTR_fixed_rescore, MP_OBJ_FROM_PTR(&fieldelm_fixed_rescore_obj));
+    mp_store_global(MP_QSTR_fixed_learn, MP_OBJ_FROM_PTR(&fieldelm_fixed_learn_obj));
+    mp_store_global(MP_QSTR_fixed_step, MP_OBJ_FROM_PTR(&fieldelm_fixed_step_obj));
+    mp_store_global(MP_QSTR_fixed_residuals, MP_OBJ_FROM_PTR(&fieldelm_fixed_residuals_obj));
+    mp_store_global(MP_QSTR_fixed_tables, MP_OBJ_FROM_PTR(&fieldelm_fixed_tables_obj));
+    mp_store_global(MP_QSTR_fixed_stats, MP_OBJ_FROM_PTR(&fieldelm_fixed_stats_obj));
+    mp_store_global(MP_QSTR_fixed_power, MP_OBJ_FROM_PTR(&fieldelm_fixed_power_obj));
+    mp_store_global(MP_QSTR_fixed_bands, MP_OBJ_FROM_PTR(&fieldelm_fixed_bands_obj));
+    mp_store_global(MP_QSTR_fixed_window, MP_OBJ_FROM_PTR(&fieldelm_fixed_window_obj));
     MP_DYNRUNTIME_INIT_EXIT
 }
 
@@ -225,6 +231,20 @@ static const mp_rom_map_elem_t fieldelm_native_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_residuals), MP_ROM_PTR(&residuals_obj) },
     { MP_ROM_QSTR(MP_QSTR_score), MP_ROM_PTR(&score_obj) },
     { MP_ROM_QSTR(MP_QSTR_update), MP_ROM_PTR(&update_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_size), MP_ROM_PTR(&fieldelm_fixed_size_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_init), MP_ROM_PTR(&fieldelm_fixed_init_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_reopen), MP_ROM_PTR(&fieldelm_fixed_reopen_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_weights), MP_ROM_PTR(&fieldelm_fixed_weights_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_score), MP_ROM_PTR(&fieldelm_fixed_score_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_rescore), MP_ROM_PTR(&fieldelm_fixed_rescore_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_learn), MP_ROM_PTR(&fieldelm_fixed_learn_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_step), MP_ROM_PTR(&fieldelm_fixed_step_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_residuals), MP_ROM_PTR(&fieldelm_fixed_residuals_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_tables), MP_ROM_PTR(&fieldelm_fixed_tables_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_stats), MP_ROM_PTR(&fieldelm_fixed_stats_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_power), MP_ROM_PTR(&fieldelm_fixed_power_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_bands), MP_ROM_PTR(&fieldelm_fixed_bands_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_window), MP_ROM_PTR(&fieldelm_fixed_window_obj) },
 };
 static MP_DEFINE_CONST_DICT(fieldelm_native_globals, fieldelm_native_globals_table);
 

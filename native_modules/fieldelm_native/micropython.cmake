@@ -4,9 +4,17 @@ set(FIELDELM_CORE_DIR ${CMAKE_CURRENT_LIST_DIR}/../core)
 add_library(usermod_fieldelm_native INTERFACE)
 target_sources(usermod_fieldelm_native INTERFACE
     ${CMAKE_CURRENT_LIST_DIR}/fieldelm_native.c
+    ${CMAKE_CURRENT_LIST_DIR}/fieldelm_fixed.c
     ${FIELDELM_CORE_DIR}/maths.c
     ${FIELDELM_CORE_DIR}/spectrum.c
     ${FIELDELM_CORE_DIR}/elm.c
+    ${FIELDELM_CORE_DIR}/fixed_spectrum.c
+    ${FIELDELM_CORE_DIR}/fixed_elm.c
+    ${FIELDELM_CORE_DIR}/fixed_window.c
+    ${FIELDELM_CORE_DIR}/armv6m_spectrum.S
+    ${FIELDELM_CORE_DIR}/armv6m_elm.S
 )
 target_include_directories(usermod_fieldelm_native INTERFACE ${FIELDELM_CORE_DIR})
+# the pico-sdk's linker script copies this section to RAM
+target_compile_definitions(usermod_fieldelm_native INTERFACE FIELDELM_HOT_SECTION=".time_critical.fieldelm")
 target_link_libraries(usermod INTERFACE usermod_fieldelm_native)

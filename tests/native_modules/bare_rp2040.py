@@ -21,7 +21,9 @@ def build(folder, *flags):
     sources = sorted([*CORE.glob("fixed_*.c"), *CORE.glob("armv6m_*.S")])
     command = ["arm-none-eabi-gcc", *FLAGS, *flags, "-T", layout, "-Wl,-e,0", "-Wl,--no-warn-rwx-segments"]
     subprocess.run([*command, "-o", stem.with_suffix(".elf"), *sources, "-lgcc"], check=True)
-    subprocess.run(["arm-none-eabi-objcopy", "-O", "binary", stem.with_suffix(".elf"), stem.with_suffix(".bin")], check=True)
+    subprocess.run(
+        ["arm-none-eabi-objcopy", "-O", "binary", stem.with_suffix(".elf"), stem.with_suffix(".bin")], check=True
+    )
     return stem
 
 
@@ -30,7 +32,9 @@ class Bare:
 
     def __init__(self, node, stem):
         self.node, self.stem = node, stem
-        names = subprocess.run(["arm-none-eabi-nm", stem.with_suffix(".elf")], capture_output=True, text=True, check=True)
+        names = subprocess.run(
+            ["arm-none-eabi-nm", stem.with_suffix(".elf")], capture_output=True, text=True, check=True
+        )
         fields = [line.split() for line in names.stdout.splitlines()]
         self.symbols = {field[2]: int(field[0], 16) for field in fields if len(field) == 3}
         self.steps, self.kinds = [], []
@@ -58,7 +62,10 @@ class Bare:
         """Do all that; return what calls and gets gave."""
         script = Path(__file__).with_suffix(".mjs")
         done = subprocess.run(
-            [self.node, script, self.stem.with_suffix(".bin")], input=json.dumps(self.steps), capture_output=True, text=True
+            [self.node, script, self.stem.with_suffix(".bin")],
+            input=json.dumps(self.steps),
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr
         answers = json.loads(done.stdout)

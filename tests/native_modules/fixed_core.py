@@ -8,7 +8,9 @@ import numpy as np
 from core import FOLDER, WARNINGS
 
 SIZE, U32 = ctypes.c_size_t, ctypes.c_uint32
-HEAD = "format n_h seed x_bits gain bias range beta_bound p_bits sigma inverse_forgetting scale_bits rows".split()
+HEAD = (
+    "format n_h seed register inverse_n x_bits gain bias range beta_bound p_bits sigma inverse_forgetting scale_bits rows"
+).split()
 
 
 class Stats(ctypes.Structure):
@@ -139,7 +141,9 @@ class Model:
 
     @property
     def beta(self):
-        columns = self.words[self.beta_at : self.p_at].reshape(-1, self.rows, 2).transpose(1, 0, 2).reshape(self.rows, -1)
+        columns = (
+            self.words[self.beta_at : self.p_at].reshape(-1, self.rows, 2).transpose(1, 0, 2).reshape(self.rows, -1)
+        )
         return (columns[: self.h, : self.n] - 32768.0) * 2.0 ** (self.head["range"] - 16 - self.x_bits)
 
     @property

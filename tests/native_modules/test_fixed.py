@@ -30,7 +30,9 @@ WINDOWS = {
 }
 
 
-@pytest.mark.parametrize("size,m", [(64, 64), (128, 128), (256, 256), (512, 300), (512, 512), (1024, 800), (1024, 1024), (2048, 2048)])
+@pytest.mark.parametrize(
+    ("size", "m"), [(64, 64), (128, 128), (256, 256), (512, 300), (512, 512), (1024, 800), (1024, 1024), (2048, 2048)]
+)
 @pytest.mark.parametrize("name", WINDOWS)
 def test_power_spectrum(library, size, m, name):
     """Amplitudes are within two units and 72 dB below the largest one; nothing overflows."""
@@ -76,7 +78,7 @@ def test_log_bands(library):
     assert out / 65536 == pytest.approx(expected, abs=5e-5)
 
 
-@pytest.mark.parametrize("n,h", [(64, 22), (511, 22), (32, 21), (128, 64), (5, 3), (1, 1)])
+@pytest.mark.parametrize(("n", "h"), [(64, 22), (511, 22), (32, 21), (128, 64), (5, 3), (1, 1)])
 @pytest.mark.parametrize("forgetting", [1.0, 0.99])
 def test_scores_are_those_of_float64(library, n, h, forgetting):
     """Row by row, before each is learned, and on new rows afterwards."""
@@ -119,7 +121,7 @@ def test_what_is_no_number_saturates(library, value):
 
 
 def test_any_row_may_follow_any_other(library):
-    """Saturated, constant, silent rows and noise in turn: no number leaves its range (run it with FIELDELM_CORE_FLAGS=-ftrapv, too)."""
+    """Saturated, constant, silent rows and noise in turn: no number leaves its range."""
     model = Model(library, 64, 22, twin=False)
     kinds = [np.full(64, 99), np.full(64, -99), np.zeros(64), np.where(np.arange(64) & 1, 99, -99), RNG.normal(size=64)]
     for i in range(4000):
@@ -162,7 +164,7 @@ def test_years(library, kind, forgetting):
             inputs += np.outer(a, used)
             assert model.learn()
         smallest, *_, largest = np.linalg.eigvalsh(model.p)
-        assert 0 < smallest
+        assert smallest > 0
         assert largest < h * 1.1e4
     if kind == "stuck":
         assert model.score(still) < 1e-5

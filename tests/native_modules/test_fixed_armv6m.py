@@ -5,8 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from bare_rp2040 import Bare, build
-from fixed_core import Model, Spectrum, machine
-from fixed_core import build as build_for_this_machine
+from fixed_core import Model, Spectrum, build as build_for_this_machine, machine
 
 from fieldelm_tools.emulator import install
 from fieldelm_tools.errors import SetupError
@@ -56,7 +55,9 @@ def gate(bare, what, cycles):
         assert cycles <= CYCLES[what] * SLACK, f"{what}: {cycles} cycles, {CYCLES[what]} allowed"
 
 
-@pytest.mark.parametrize("size,m,axes", [(64, 64, 1), (128, 128, 1), (256, 200, 3), (512, 512, 1), (1024, 1024, 1), (2048, 2048, 1)])
+@pytest.mark.parametrize(
+    ("size", "m", "axes"), [(64, 64, 1), (128, 128, 1), (256, 200, 3), (512, 512, 1), (1024, 1024, 1), (2048, 2048, 1)]
+)
 def test_power_spectrum(library, bare, size, m, axes):
     rng = np.random.default_rng(size)
     reference, steps = Spectrum(library, size, m, axes), bare()
@@ -113,7 +114,7 @@ def test_log_bands(library, bare):
     assert (steps.run()[1] == out).all()
 
 
-@pytest.mark.parametrize("n,h", [(64, 22), (511, 22), (7, 4), (33, 21), (100, 64), (1, 1)])
+@pytest.mark.parametrize(("n", "h"), [(64, 22), (511, 22), (7, 4), (33, 21), (100, 64), (1, 1)])
 @pytest.mark.parametrize("forgetting", [1.0, 0.99])
 def test_model(library, bare, n, h, forgetting):
     """Every word of model and work after every row."""

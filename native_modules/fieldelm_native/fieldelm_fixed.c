@@ -1,0 +1,258 @@
+// The fixed-point kernels as functions of the MicroPython module `fieldelm_native`. Buffers are checked like those of the float
+// kernels; a model's words are checked for being one of its length before anything in them is believed.
+
+#include "binding.h"
+#include "fixed.h"
+
+static void *words(mp_obj_t object, const char *argument, size_t length) {
+    return fieldelm_elements(object, argument, 'i', &length, MP_BUFFER_RW);
+}
+
+static float *floats(mp_obj_t object, const char *argument, size_t length, int access) {
+    return fieldelm_elements(object, argument, 'f', &length, access);
+}
+
+static size_t between(mp_obj_t object, const char *argument, mp_int_t low, mp_int_t high) {
+    mp_int_t value = mp_obj_get_int(object);
+    if (value < low || value > high) {
+        fieldelm_refuse(argument, low == 0 ? "0 or more" : "1 or more", ", at most", (size_t)high);
+    }
+    return (size_t)value;
+}
+
+static size_t transform_size(size_t size) {
+    if (size < FIXED_FFT_MIN || size > FIXED_FFT_MAX || (size & (size - 1)) != 0) {
+        fieldelm_refuse("window", "a power of two from 64 to 4096 as length", "", 0);
+    }
+    return size;
+}
+
+static int32_t *model_of(mp_obj_t object) {
+    size_t length = 0;
+    int32_t *model = fieldelm_elements(object, "model", 'i', &length, MP_BUFFER_RW);
+    const fieldelm_fixed_model_t *head = (const fieldelm_fixed_model_t *)model;
+    if (length <= sizeof(*head) / 4 || head->format != FIXED_FORMAT || head->n < 1 || head->n > FIXED_INPUTS_MAX || head->h < 1
+        || head->h > FIXED_HIDDEN_MAX || length != fieldelm_fixed_model_words(head->n, head->h) || head->x_bits < 0
+        || head->x_bits > 15 || head->range < 0 || head->range > FIXED_A_BITS || head->gain < 1 || head->gain > FIXED_GAIN_MAX
+        || head->inverse_forgetting < 1u << 30) {
+        fieldelm_refuse("model", "what fixed_init made", "", 0);
+    }
+    return model;
+}
+
+static int32_t *work_of(mp_obj_t object, const int32_t *model) {
+    const fieldelm_fixed_model_t *head = (const fieldelm_fixed_model_t *)model;
+    return words(object, "work", fieldelm_fixed_work_words(head->n, head->h));
+}
+
+static size_t inputs_of(const int32_t *model) {
+    return ((const fieldelm_fixed_model_t *)model)->n;
+}
+
+// fixed_size(what, n, h): words of 0: a model, 1: its work, 2: the tables of an n-point transform
+static mp_obj_t fixed_size(mp_obj_t what_in, mp_obj_t n_in, mp_obj_t h_in) {
+    size_t what = between(what_in, "what", 0, 2), words;
+    if (what == 2) {
+        words = fieldelm_fixed_table_words(transform_size((size_t)mp_obj_get_int(n_in)));
+    } else {
+        size_t n = between(n_in, "n", 1, FIXED_INPUTS_MAX), h = between(h_in, "h", 1, FIXED_HIDDEN_MAX);
+        words = what == 0 ? fieldelm_fixed_model_words(n, h) : fieldelm_fixed_work_words(n, h);
+    }
+    return mp_obj_new_int((mp_int_t)words);
+}
+MP_DEFINE_CONST_FUN_OBJ_3(fieldelm_fixed_size_obj, fixed_size);
+
+// fixed_init(model, n, h, seed, x_bits, params)
+static mp_obj_t fixed_init(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t n = between(args[1], "n", 1, FIXED_INPUTS_MAX), h = between(args[2], "h", 1, FIXED_HIDDEN_MAX);
+    int32_t *model = words(args[0], "model", fieldelm_fixed_model_words(n, h));
+    uint32_t seed = (uint32_t)mp_obj_get_int_truncated(args[3]);
+    size_t x_bits = between(args[4], "x_bits", 0, 15);
+    const float *params = floats(args[5], "params", 4, MP_BUFFER_READ);
+    if (!(params[0] >= 0.001f && params[0] <= 2.0f && params[1] >= 0.0f && params[1] <= 4.0f && params[2] > 0.0f
+            && params[2] <= 10000.0f && params[3] >= 0.5f && params[3] <= 1.0f)) {
+        fieldelm_refuse("params", "gain 0.001 to 2, bias scale 0 to 4, variance up to 10000, forgetting factor 0.5 to 1", "", 0);
+    }
+    fieldelm_fixed_init(model, n, h, seed, (int32_t)x_bits, params[0], params[1], params[2]);
+    fieldelm_fixed_forget(model, params[3]);
+    return mp_const_none;
+}
+MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fieldelm_fixed_init_obj, 6, 6, fixed_init);
+
+// fixed_reopen(model, params)
+static mp_obj_t fixed_reopen(mp_obj_t model_in, mp_obj_t params_in) {
+    int32_t *model = model_of(model_in);
+    const float *params = floats(params_in, "params", 1, MP_BUFFER_READ);
+    if (!(params[0] > 0.0f && params[0] <= 10000.0f)) {
+        fieldelm_refuse("params", "a variance above 0 and up to 10000", "", 0);
+    }
+    fieldelm_fixed_reopen(model, params[0]);
+    return mp_const_none;
+}
+MP_DEFINE_CONST_FUN_OBJ_2(fieldelm_fixed_reopen_obj, fixed_reopen);
+
+// fixed_weights(model, weight)
+static mp_obj_t fixed_weights(mp_obj_t model_in, mp_obj_t weight_in) {
+    int32_t *model = model_of(model_in);
+    fieldelm_fixed_weights(model, floats(weight_in, "weight", inputs_of(model), MP_BUFFER_READ));
+    return mp_const_none;
+}
+MP_DEFINE_CONST_FUN_OBJ_2(fieldelm_fixed_weights_obj, fixed_weights);
+
+// fixed_score(model, work, x, out)
+static mp_obj_t fixed_score(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    int32_t *model = model_of(args[0]), *work = work_of(args[1], model);
+    fieldelm_fixed_input(model, work, floats(args[2], "x", inputs_of(model), MP_BUFFER_READ));
+    fieldelm_fixed_score(model, work, floats(args[3], "out", 5, MP_BUFFER_RW));
+    return mp_const_none;
+}
+MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fieldelm_fixed_score_obj, 4, 4, fixed_score);
+
+// fixed_rescore(model, work, out)
+static mp_obj_t fixed_rescore(mp_obj_t model_in, mp_obj_t work_in, mp_obj_t out_in) {
+    int32_t *model = model_of(model_in);
+    fieldelm_fixed_rescore(model, work_of(work_in, model), floats(out_in, "out", 5, MP_BUFFER_RW));
+    return mp_const_none;
+}
+MP_DEFINE_CONST_FUN_OBJ_3(fieldelm_fixed_rescore_obj, fixed_rescore);
+
+// fixed_learn(model, work) -> True, or False if the step was refused
+static mp_obj_t fixed_learn(mp_obj_t model_in, mp_obj_t work_in) {
+    int32_t *model = model_of(model_in);
+    return mp_obj_new_bool(fieldelm_fixed_learn(model, work_of(work_in, model)));
+}
+MP_DEFINE_CONST_FUN_OBJ_2(fieldelm_fixed_learn_obj, fixed_learn);
+
+// fixed_step(model, work, x, out): fixed_score and fixed_learn
+static mp_obj_t fixed_step(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    int32_t *model = model_of(args[0]), *work = work_of(args[1], model);
+    const float *x = floats(args[2], "x", inputs_of(model), MP_BUFFER_READ);
+    return mp_obj_new_bool(fieldelm_fixed_step(model, work, x, floats(args[3], "out", 5, MP_BUFFER_RW)));
+}
+MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fieldelm_fixed_step_obj, 4, 4, fixed_step);
+
+// fixed_residuals(model, work, e)
+static mp_obj_t fixed_residuals(mp_obj_t model_in, mp_obj_t work_in, mp_obj_t e_in) {
+    int32_t *model = model_of(model_in);
+    fieldelm_fixed_residuals(model, work_of(work_in, model), floats(e_in, "e", inputs_of(model), MP_BUFFER_RW));
+    return mp_const_none;
+}
+MP_DEFINE_CONST_FUN_OBJ_3(fieldelm_fixed_residuals_obj, fixed_residuals);
+
+// fixed_tables(table, window, m)
+static mp_obj_t fixed_tables(mp_obj_t table_in, mp_obj_t window_in, mp_obj_t m_in) {
+    size_t size = 0;
+    uint16_t *window = fieldelm_elements(window_in, "window", 'H', &size, MP_BUFFER_RW);
+    int32_t *table = words(table_in, "table", fieldelm_fixed_table_words(transform_size(size)));
+    fieldelm_fixed_tables(table, size, window, between(m_in, "m", 1, (mp_int_t)size));
+    return mp_const_none;
+}
+MP_DEFINE_CONST_FUN_OBJ_3(fieldelm_fixed_tables_obj, fixed_tables);
+
+// Samples, channel and axes of a call: args[0], args[1], args[2]
+static const int16_t *samples_of(const mp_obj_t *args, size_t *channel, size_t *axes, size_t *m) {
+    *axes = between(args[2], "axes", 1, 16);
+    *channel = between(args[1], "channel", 0, (mp_int_t)*axes - 1);
+    size_t length = 0;
+    const int16_t *samples = fieldelm_elements(args[0], "samples", 'h', &length, MP_BUFFER_READ);
+    if (length % *axes != 0 || length / *axes > 32768) {
+        fieldelm_refuse("samples", "whole rows, at most 32768", "", 0);
+    }
+    *m = length / *axes;
+    return samples;
+}
+
+// fixed_stats(samples, channel, axes, stats)
+static mp_obj_t fixed_stats(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t channel, axes, m;
+    const int16_t *samples = samples_of(args, &channel, &axes, &m);
+    fieldelm_fixed_stats(samples, channel, axes, m, words(args[3], "stats", sizeof(fieldelm_fixed_stats_t) / 4));
+    return mp_const_none;
+}
+MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fieldelm_fixed_stats_obj, 4, 4, fixed_stats);
+
+// fixed_power(samples, channel, axes, stats, window, table, work, power) -> p
+static mp_obj_t fixed_power(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t channel, axes, m, size = 0;
+    const int16_t *samples = samples_of(args, &channel, &axes, &m);
+    fieldelm_fixed_stats_t *stats = words(args[3], "stats", sizeof(fieldelm_fixed_stats_t) / 4);
+    const uint16_t *window = fieldelm_elements(args[4], "window", 'H', &size, MP_BUFFER_READ);
+    const int32_t *table = words(args[5], "table", fieldelm_fixed_table_words(transform_size(size)));
+    size_t bins = size / 2 + 1;
+    int32_t *work = words(args[6], "work", size);
+    uint32_t *power = fieldelm_elements(args[7], "power", 'I', &bins, MP_BUFFER_RW);
+    if (m > size) {
+        fieldelm_refuse("samples", "rows", " up to", size);
+    }
+    return MP_OBJ_NEW_SMALL_INT(fieldelm_fixed_power(samples, channel, axes, m, window, table, size, stats, work, power));
+}
+MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fieldelm_fixed_power_obj, 8, 8, fixed_power);
+
+static const uint16_t *edges_of(mp_obj_t object, size_t n, size_t bins) {
+    size_t count = n + 1;
+    const uint16_t *edges = fieldelm_elements(object, "edges", 'H', &count, MP_BUFFER_READ);
+    for (size_t i = 0; i < n; ++i) {
+        if (edges[i] >= edges[i + 1] || edges[n] > bins) {
+            fieldelm_refuse("edges", "rising bin indices", " up to", bins);
+        }
+    }
+    return edges;
+}
+
+// fixed_bands(power, edges, params, offset, out): params 'i' [floor in units of power, gain, base]
+static mp_obj_t fixed_bands(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t bins = 0, n = 0;
+    const uint32_t *power = fieldelm_elements(args[0], "power", 'I', &bins, MP_BUFFER_READ);
+    int32_t *out = fieldelm_elements(args[4], "out", 'i', &n, MP_BUFFER_RW);
+    const uint16_t *edges = edges_of(args[1], n, bins);
+    const int32_t *params = words(args[2], "params", 3), *offset = words(args[3], "offset", n);
+    if (params[0] < 0 || params[1] < 0 || params[1] > 65536) {
+        fieldelm_refuse("params", "floor 0 or more, gain 0 to 65536, base", "", 0);
+    }
+    fieldelm_fixed_bands(power, edges, (uint32_t)params[0], params[1], params[2], offset, out, n);
+    return mp_const_none;
+}
+MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fieldelm_fixed_bands_obj, 5, 5, fixed_bands);
+
+// fixed_window(samples, channel, axes, stats, window, table, spectrum_work, power, edges, levels, offset, bands, model, work, params,
+// out) -> whether the row was learned. levels 'i' [gain, base], params 'f' [floor, worst weight, learn from, learn below], out 'f' of 6
+static mp_obj_t fixed_window(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    fieldelm_fixed_plan_t plan;
+    const int16_t *samples = samples_of(args, &plan.channel, &plan.axes, &plan.m);
+    fieldelm_fixed_stats_t *stats = words(args[3], "stats", sizeof(fieldelm_fixed_stats_t) / 4);
+    plan.size = 0;
+    plan.window = fieldelm_elements(args[4], "window", 'H', &plan.size, MP_BUFFER_READ);
+    plan.table = words(args[5], "table", fieldelm_fixed_table_words(transform_size(plan.size)));
+    plan.work = words(args[6], "spectrum_work", plan.size);
+    size_t bins = plan.size / 2 + 1;
+    plan.power = fieldelm_elements(args[7], "power", 'I', &bins, MP_BUFFER_RW);
+    if (plan.m > plan.size) {
+        fieldelm_refuse("samples", "rows", " up to", plan.size);
+    }
+    plan.model = model_of(args[12]);
+    plan.model_work = work_of(args[13], plan.model);
+    size_t n = inputs_of(plan.model);
+    plan.edges = edges_of(args[8], n, bins);
+    const int32_t *levels = words(args[9], "levels", 2);
+    if (levels[0] < 0 || levels[0] > 65536) {
+        fieldelm_refuse("levels", "gain 0 to 65536, base", "", 0);
+    }
+    plan.gain = levels[0];
+    plan.base = levels[1];
+    plan.offset = words(args[10], "offset", n);
+    plan.bands = words(args[11], "bands", n);
+    const float *params = floats(args[14], "params", 4, MP_BUFFER_READ);
+    plan.floor = params[0];
+    plan.worst_weight = params[1];
+    plan.learn_from = params[2];
+    plan.learn_below = params[3];
+    return mp_obj_new_bool(fieldelm_fixed_window(samples, &plan, stats, floats(args[15], "out", 6, MP_BUFFER_RW)));
+}
+MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fieldelm_fixed_window_obj, 16, 16, fixed_window);

@@ -1,0 +1,66 @@
+"""Runs on MicroPython: ten windows of a machine through the fixed-point kernels, all in whole numbers; prints check sums.
+
+micropython mp_fixed.py
+"""
+
+from array import array
+from binascii import crc32
+
+import fieldelm_native as kernels
+
+N, H, SIZE = 64, 22, 1024
+
+
+def ints(count):
+    return array("i", bytes(4 * count))
+
+
+def samples(window):
+    """A triangle of slowly rising frequency beside noise of a linear congruential generator."""
+    out = array("h", bytes(2 * SIZE))
+    noise = 12345 + window
+    for i in range(SIZE):
+        noise = (noise * 75 + 74) % 65537
+        phase = i * (40 + window % 3) % 400
+        out[i] = 20 * abs(phase - 200) + noise % 512
+    return out
+
+
+def show(name, buffer):
+    print(name, crc32(bytes(memoryview(buffer))) if hasattr(memoryview(buffer), "cast") else crc32(buffer))
+
+
+def main():
+    table, window = ints(kernels.fixed_size(2, SIZE, 0)), array("H", bytes(2 * SIZE))
+    kernels.fixed_tables(table, window, SIZE)
+    show("table", table)
+    show("window", window)
+    model, work = ints(kernels.fixed_size(0, N, H)), ints(kernels.fixed_size(1, N, H))
+    kernels.fixed_init(model, N, H, 7, 11, array("f", (0.25, 1.0, 10.0, 1.0)))
+    kernels.fixed_weights(model, array("f", [1 + i % 5 for i in range(N)]))
+    edges = array("H", [1 + i * (SIZE // 2) // N for i in range(N + 1)])
+    stats, spectrum, power = ints(6), ints(SIZE), array("I", bytes(4 * (SIZE // 2 + 1)))
+    levels, offset, bands = array("i", (11357, 0)), ints(N), ints(N)
+    for i in range(N):
+        offset[i] = 4 * 65536
+    params, out = array("f", (0.5, 1 / 64, 0.0, 1e9)), array("f", bytes(24))
+    for i in range(10):
+        row = samples(i)
+        learned = kernels.fixed_window(
+            row, 0, 1, stats, window, table, spectrum, power, edges, levels, offset, bands, model, work, params, out
+        )
+        print("learned", learned)
+        for name, buffer in (("stats", stats), ("power", power), ("bands", bands), ("model", model), ("out", out)):
+            show(name, buffer)
+    x, e = array("f", [0.125 * (i % 9 - 4) for i in range(N)]), array("f", bytes(4 * N))
+    kernels.fixed_reopen(model, array("f", (10.0,)))
+    out = array("f", bytes(20))
+    kernels.fixed_score(model, work, x, out)
+    kernels.fixed_residuals(model, work, e)
+    kernels.fixed_learn(model, work)
+    kernels.fixed_rescore(model, work, out)
+    for name, buffer in (("model", model), ("out", out), ("e", e)):
+        show(name, buffer)
+
+
+main()
