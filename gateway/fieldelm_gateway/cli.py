@@ -38,6 +38,9 @@ def add_gateway_arguments(parser: argparse.ArgumentParser) -> None:
     check.set_defaults(run=_check)
 
     backup_cli.add_actions(actions, _add_config)
+    token = actions.add_parser("token", help="print the token that the dashboard's commands need", allow_abbrev=False)
+    _add_config(token)
+    token.set_defaults(run=_token)
     show = actions.add_parser(
         "config", help="print the configuration's keys, explained, with their defaults", allow_abbrev=False
     )
@@ -122,6 +125,13 @@ def _run(args: argparse.Namespace) -> int:
 
 def _show_config(_args: argparse.Namespace) -> int:
     print(configuration.annotated_default(), end="")
+    return DONE
+
+
+def _token(args: argparse.Namespace) -> int:
+    from .dashboard import server
+
+    print(server.read_token(_load(args)))
     return DONE
 
 

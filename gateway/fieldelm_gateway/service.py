@@ -4,7 +4,9 @@ import logging
 import queue
 import signal
 import threading
+import time
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from fieldelm import __version__
 
@@ -16,14 +18,19 @@ from .errors import DamagedError, GatewayError
 from .ingress import Radio
 from .ingress_air import AirRadio
 from .ingress_serial import SerialRadio
+from .live import Live
 from .publisher import Publisher
 from .store import Store
+
+if TYPE_CHECKING:
+    from .dashboard.server import Dashboard
 
 log = logging.getLogger(__name__)
 
 _FLUSH_S = 3.0
 _LOOK_S = 0.2
 _COMMIT_S = 5.0
+_STUCK_S = 10.0
 
 
 def make_radios(config: GatewayConfig) -> tuple[list[Radio], Clock]:
@@ -58,7 +65,13 @@ class Gateway:
         self._lock = database.lock(path)
         self._radios, clock = make_radios(config)
         self.publisher = Publisher(config, Store(path, read_only=True), self._inbox.put)
-        self.core = Core(config, __version__, self._store, self._radios, self.publisher, clock, self._inbox)
+        self.live = Live()
+        self.core = Core(config, __version__, self._store, self._radios, self.publisher, clock, self._inbox, self.live)
+        self.dashboard: Dashboard | None = None
+        if config.dashboard.enabled:
+            from .dashboard import server  # a gateway without a page does not load its library
+
+            self.dashboard = server.Dashboard(config, self.live, self._inbox.put, self.is_alive)
         self.failure: Exception | None = None
         self.ended = threading.Event()
         self._thread = threading.Thread(target=self._run_core, name="core", daemon=True)
@@ -72,6 +85,12 @@ class Gateway:
         self._thread.start()
         for radio in self._radios:
             radio.start(self._inbox.put)
+        if self.dashboard:
+            self.dashboard.start()
+
+    def is_alive(self) -> bool:
+        """Whether the core thread works."""
+        return self._thread.is_alive() and time.monotonic() - self.core.stepped_s < _STUCK_S
 
     def _run_core(self) -> None:
         try:
@@ -82,6 +101,8 @@ class Gateway:
 
     def stop(self) -> None:
         """Stop listening, commit what was heard, publish what can be published, say `offline`, and close."""
+        if self.dashboard:
+            self.dashboard.stop()
         for radio in self._radios:
             radio.stop()
         committed = Reached(threading.Event())

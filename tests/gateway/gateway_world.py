@@ -21,6 +21,7 @@ class World:
         self.modem = ScriptedModem(folder / "modem")
         self.database = folder / "gateway.db"
         self.config = folder / "gateway.toml"
+        self.dashboard = ["enabled = false"]
         self.write_config()
         self.gateway: GatewayProcess | None = None
         self._subscribers: list[Subscriber] = []
@@ -39,6 +40,8 @@ class World:
             "[[radio]]",
             f'port = "{self.modem.port}"',
             'duty_cycle = "unlimited"',
+            "[dashboard]",
+            *self.dashboard,
         ]
         self.config.write_text("\n".join(lines) + "\n")
 

@@ -16,6 +16,7 @@ PROGRAMS = {
     "gcc-arm-none-eabi": "arm-none-eabi-gcc",
     "ninja-build": "ninja",
     "nodejs": "node",
+    "chromium-driver": "chromedriver",
 }
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 

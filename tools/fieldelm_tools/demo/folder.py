@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 
-_DATABASE = ("gateway.db", "gateway.db-wal", "gateway.db-shm", "gateway.db.lock")
+_DATABASE = ("gateway.db", "gateway.db-wal", "gateway.db-shm", "gateway.db.lock", "gateway.db.nodes", "dashboard.token")
 FILES = ("events.jsonl", "rows.jsonl", "air.jsonl", "run.json", "report.html", "gateway.toml", *_DATABASE)
 PARTS = "parts"
 MARK = ".fieldelm-demo"

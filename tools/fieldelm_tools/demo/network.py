@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ def _private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def write_gateway(folder: Path, parts: Path, broker: BrokerAddress, air: str) -> Path:
-    """Write gateway.toml and return its path."""
+def write_gateway(
+    folder: Path, parts: Path, broker: BrokerAddress, air: str, *, dashboard: str = "", discovery: bool = False
+) -> Path:
+    """Write gateway.toml and return its path. `dashboard`: where it listens; `discovery`: tell Home Assistant."""
     lines = [
         "# Written by `fieldelm demo`; `fieldelm gateway config` explains every key.",
         "[gateway]",
@@ -40,6 +43,8 @@ def write_gateway(folder: Path, parts: Path, broker: BrokerAddress, air: str) ->
     if broker.password:
         _private(parts / LOGIN_FILE, broker.password + "\n")
         lines.append(f"password_file = {json.dumps(str(parts / LOGIN_FILE))}")
+    lines += ["[dashboard]", f"listen = {json.dumps(dashboard)}" if dashboard else "enabled = false"]
+    lines += ["[home_assistant]", f"discovery = {str(discovery).lower()}"]
     lines += ["[[radio]]", 'kind = "air"', f"address = {json.dumps(air)}"]
     path = folder / "gateway.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -60,6 +65,18 @@ def register(database: Path, nodes: Sequence[NodePlan], epoch: str) -> dict[str,
     finally:
         store.close()
     return keys
+
+
+def discovery_topics(nodes: Sequence[NodePlan]) -> list[str]:
+    """What Home Assistant was told of, on a broker that outlives the run."""
+    devices = [f"fieldelm_{GATEWAY}", *(plan.actor.eui for plan in nodes)]
+    return [f"homeassistant/device/{device}/config" for device in devices]
+
+
+def free_address() -> str:
+    """A free port of this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def node_config(plan: NodePlan, key: str, air: str) -> dict[str, Any]:

@@ -55,7 +55,10 @@ def play_demo(args: argparse.Namespace, out: Path) -> dict[str, Any]:
         stack.callback(stage.close)
         keys = network.register(out / "gateway.db", plan.nodes, stage.epoch)
         stack.callback((parts / network.LOGIN_FILE).unlink, missing_ok=True)
-        config = network.write_gateway(out, parts, broker, air.address)
+        dashboard = network.free_address() if args.keep else ""
+        config = network.write_gateway(
+            out, parts, broker, air.address, dashboard=dashboard, discovery=args.keep and not embedded
+        )
         group.start("gateway", [sys.executable, "-m", "fieldelm_tools.cli", "gateway", "run", "--config", str(config)])
         stage.wait_for_gateway()
         nodes = _start_nodes(stack, plan.nodes, keys, air, parts, stage)
@@ -72,12 +75,12 @@ def play_demo(args: argparse.Namespace, out: Path) -> dict[str, Any]:
         if not args.json:
             console.print(summary(document), soft_wrap=True)
         if args.keep:
-            _keep(console, args, stage, air, broker, config)
+            _keep(console, args, stage, air, broker, config, dashboard)
         for node in nodes:
             node.stop()
         group.stop("gateway")
         if not embedded:
-            stage.recorder.forget_retained()
+            stage.recorder.forget_retained(network.discovery_topics(plan.nodes))
     return document
 
 
@@ -139,7 +142,13 @@ def _play(stage: Stage, nodes: Sequence[SimNode]) -> str | None:
 
 
 def _keep(
-    console: Console, args: argparse.Namespace, stage: Stage, air: AirServer, broker: BrokerAddress, config: Path
+    console: Console,
+    args: argparse.Namespace,
+    stage: Stage,
+    air: AirServer,
+    broker: BrokerAddress,
+    config: Path,
+    dashboard: str,
 ) -> None:
     """Go on until Ctrl-C."""
     if args.speed is None:
@@ -150,10 +159,13 @@ def _keep(
             f" Broker: {broker.host}:{broker.port}\n"
             f"  mosquitto_sub -h {broker.host} -p {broker.port} -v -t '{network.BASE}/#'\n"
             f"  {Path(sys.argv[0]).name} node list --config {config}\n"
+            f"Dashboard: http://{dashboard}/  (its commands need what"
+            f" `{Path(sys.argv[0]).name} gateway token --config {config}` prints)\n"
             "Ctrl-C ends it.",
             soft_wrap=True,
         )
     else:
-        print(f"broker {broker.url}, configuration {config}; Ctrl-C ends it", file=sys.stderr, flush=True)
+        places = f"broker {broker.url}, dashboard http://{dashboard}/, configuration {config}"
+        print(f"{places}; Ctrl-C ends it", file=sys.stderr, flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         stage.keep()

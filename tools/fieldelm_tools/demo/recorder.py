@@ -150,9 +150,10 @@ class Recorder:
         """Subscribe as one who comes late: the broker sends everything that it has retained."""
         self._subscribe()
 
-    def forget_retained(self) -> None:
-        """Remove what the run has left retained on a broker that outlives it."""
+    def forget_retained(self, more: Sequence[str] = ()) -> None:
+        """Remove what the run has left retained, on these topics too, on a broker that outlives it."""
         self._forgetting = True
+        self._topics = [*self._topics, *more]
         self._subscribe()
         time.sleep(FORGET_S)
 

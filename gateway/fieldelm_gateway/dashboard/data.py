@@ -1,0 +1,254 @@
+"""What the page asks the database, on a connection of its own."""
+
+import json
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fieldelm import codes, frame
+
+from ..clock import parse_rfc3339, rfc3339
+from ..config import GatewayConfig
+from ..documents import Topics
+from ..live import Live
+from ..retention import COLUMNS, DAY_S, HOUR_S, Sample, sample, samples
+from ..store import Store
+
+SPARK_POINTS = 96
+_DAY_MS = 86_400_000
+_MOST_POINTS = 400
+_MOST_ROWS = 500
+_MOST_CSV = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which lines of the log."""
+
+    node: str = ""
+    kind: str = ""
+    """an event's type, or an action of maintenance"""
+    severity: str = ""
+    text: str = ""
+    before_ms: int | None = None
+    limit: int = 100
+
+
+class Data:
+    """Answers of the database and of what is true now."""
+
+    def __init__(self, config: GatewayConfig, store: Store, live: Live) -> None:
+        self.config = config
+        self.topics = Topics(config.base_topic())
+        self.live = live
+        self._store = store
+        self._lock = threading.Lock()
+        self._sparks: dict[str, deque[float]] = {}
+
+    def close(self) -> None:
+        """Let go of the database."""
+        with self._lock:
+            self._store.close()
+
+    def _query(self, sql: str, values: tuple[object, ...] = ()) -> list[Any]:
+        with self._lock:
+            return self._store.query(sql, values)
+
+    def now_ms(self) -> int:
+        """The time by which the gateway lives; the simulated air has its own."""
+        health = self.live.get(self.topics.health)
+        return parse_rfc3339(json.loads(health)["time"]) if health else 0
+
+    # nodes at a glance
+
+    def fill_sparks(self) -> None:
+        """The last day's scores of every node, from the log."""
+        now_ms = self.now_ms()
+        rows = self._query(
+            "SELECT eui, payload FROM frame JOIN node ON node.id = frame.node"
+            " WHERE type = ? AND received_ms > ? ORDER BY received_ms",
+            (frame.STATUS, now_ms - _DAY_MS),
+        )
+        for row in rows:
+            if one := sample(row["payload"], 0, 0.0):
+                self.add_spark(row["eui"], one.ratio_mean)
+
+    def add_spark(self, eui: str, ratio: float) -> None:
+        """One more."""
+        self._sparks.setdefault(eui, deque(maxlen=SPARK_POINTS)).append(round(ratio, 2))
+
+    def overview(self) -> dict[str, Any]:
+        """Everything for the first page."""
+        current = self.live.current()
+
+        def document(topic: str) -> Any:
+            text = current.get(topic)
+            return json.loads(text) if text else None
+
+        cards = document(self.topics.nodes) or {"nodes": []}
+        return {
+            "gateway": document(self.topics.info),
+            "health": document(self.topics.health),
+            "nodes": [
+                {
+                    **card,
+                    "available": current.get(self.topics.availability(card["eui"])) == "online",
+                    "state": document(self.topics.node_state(card["eui"])),
+                    "alarm": document(self.topics.alarm(card["eui"])),
+                    "spark": list(self._sparks.get(card["eui"], ())),
+                }
+                for card in cards["nodes"]
+            ],
+        }
+
+    # one node
+
+    def row(self, eui: str) -> int | None:
+        """The node's number in the database."""
+        rows = self._query("SELECT id FROM node WHERE eui = ?", (eui,))
+        return rows[0]["id"] if rows else None
+
+    def history(self, row: int, hours: float) -> dict[str, Any]:
+        """Samples and events of the last hours."""
+        now_ms = self.now_ms()
+        since = now_ms - int(hours * 3_600_000)
+        found: list[tuple[int, Sample]] = []
+        for span_s in (DAY_S, HOUR_S):
+            sql = "SELECT * FROM history WHERE node = ? AND span_s = ? AND start_ms >= ? ORDER BY start_ms"
+            for one in self._query(sql, (row, span_s, since)):
+                found.append((one["start_ms"] + span_s * 500, Sample(**{name: one[name] for name in COLUMNS})))
+        frames = self._query(
+            "SELECT received_ms, payload, rssi, snr FROM frame"
+            " WHERE node = ? AND received_ms >= ? AND type = ? ORDER BY received_ms",
+            (row, since, frame.STATUS),
+        )
+        for one in frames:
+            if read := sample(one["payload"], one["rssi"], one["snr"]):
+                found.append((one["received_ms"], read))
+        events = self._query(
+            "SELECT event_ms, type, severity FROM event WHERE node = ? AND event_ms >= ? ORDER BY event_ms DESC LIMIT ?",
+            (row, since, _MOST_ROWS),
+        )
+        return {
+            "from": since,
+            "to": now_ms,
+            "columns": ["time", *COLUMNS],
+            "points": [[at, *_rounded(one)] for at, one in samples(found, _MOST_POINTS)],
+            "events": [{"time": one["event_ms"], "type": one["type"], "severity": one["severity"]} for one in events],
+        }
+
+    def last_alarm(self, row: int) -> dict[str, Any] | None:
+        """The last machine_alarm, for its bands."""
+        rows = self._query(
+            "SELECT document FROM event WHERE node = ? AND type = 'machine_alarm' ORDER BY event_ms DESC LIMIT 1",
+            (row,),
+        )
+        return json.loads(rows[0]["document"]) if rows else None
+
+    def commands(self, row: int) -> list[dict[str, Any]]:
+        """Its last commands."""
+        rows = self._query("SELECT * FROM command WHERE node = ? ORDER BY id DESC LIMIT 20", (row,))
+        return [
+            {
+                "id": one["request_id"],
+                "command": one["command"],
+                "state": one["state"],
+                "result": one["result"],
+                "asked": rfc3339(one["created_ms"]),
+                "finished": rfc3339(one["finished_ms"]) if one["finished_ms"] else None,
+                "attempts": one["attempts"],
+            }
+            for one in rows
+        ]
+
+    # the log
+
+    def log(self, wanted: Filter) -> list[dict[str, Any]]:
+        """Events and what maintenance did, newest first."""
+        limit = min(max(wanted.limit, 1), _MOST_ROWS)
+        return [_line(row) for row in self._query(*_log_query(wanted, limit))]
+
+    def csv_lines(self, wanted: Filter) -> Iterator[list[object]]:
+        """The same as rows of a table."""
+        yield [
+            "time",
+            "node",
+            "eui",
+            "location",
+            "kind",
+            "type",
+            "severity",
+            "score_ratio",
+            "bands_hz",
+            "by",
+            "detail",
+            "id",
+        ]
+        for row in self._query(*_log_query(wanted, _MOST_CSV)):
+            line = _line(row)
+            document = line["document"]
+            bands = "; ".join(
+                f"{band['low_hz']}-{band['high_hz']}"
+                for band in document.get("bands", ())
+                if band["low_hz"] is not None
+            )
+            yield [
+                line["time"],
+                document.get("name", ""),
+                line["eui"],
+                document.get("location", ""),
+                line["kind"],
+                line["type"],
+                line["severity"] or "",
+                document.get("score_ratio", ""),
+                bands,
+                document.get("by", ""),
+                json.dumps(document["detail"]) if document.get("detail") else "",
+                document.get("id", ""),
+            ]
+
+
+def _log_query(wanted: Filter, limit: int) -> tuple[str, tuple[object, ...]]:
+    conditions, values = ["at_ms < ?"], [wanted.before_ms if wanted.before_ms is not None else 1 << 62]
+    parameters: list[object] = list(values)
+    for column, value in (("eui", wanted.node), ("type", wanted.kind), ("severity", wanted.severity)):
+        if value:
+            conditions.append(f"{column} = ?")
+            parameters.append(value)
+    if wanted.text:
+        escaped = wanted.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        conditions.append("document LIKE ? ESCAPE '\\'")
+        parameters.append(f"%{escaped}%")
+    before = parameters[0]
+    sql = f"""
+        SELECT * FROM (
+            SELECT event_ms AS at_ms, 'event' AS kind, eui, type, severity, document
+            FROM event JOIN node ON node.id = event.node WHERE event_ms < ?
+            UNION ALL
+            SELECT done_ms, 'maintenance', eui, action, NULL, document
+            FROM maintenance JOIN node ON node.id = maintenance.node WHERE done_ms < ?
+        ) WHERE {" AND ".join(conditions)} ORDER BY at_ms DESC LIMIT ?"""  # noqa: S608 (conditions are ours)
+    return sql, (before, before, *parameters, limit)
+
+
+def _line(row: Any) -> dict[str, Any]:
+    return {
+        "time": rfc3339(row["at_ms"]),
+        "at_ms": row["at_ms"],
+        "kind": row["kind"],
+        "eui": row["eui"],
+        "type": row["type"],
+        "severity": row["severity"],
+        "document": json.loads(row["document"]),
+    }
+
+
+def _rounded(one: Sample) -> list[float | int | str | None]:
+    values: list[float | int | str | None] = []
+    for name in COLUMNS:
+        value = getattr(one, name)
+        values.append(round(value, 3) if isinstance(value, float) else value)
+    values[-1] = codes.STATES[one.state]
+    return values

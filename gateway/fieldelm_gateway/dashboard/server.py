@@ -1,0 +1,142 @@
+"""The thread that serves the page. What goes wrong here never ends the gateway."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from ..config import GatewayConfig
+from ..errors import ConfigError, GatewayError
+from ..live import Live
+from ..requests import Request
+from ..store import Store
+from . import app
+from .data import Data
+from .hub import Hub
+
+log = logging.getLogger(__name__)
+
+_TRY_AGAIN_S = 10.0
+
+
+def token_path(config: GatewayConfig) -> Path:
+    """Where the token is."""
+    if config.dashboard.token_file:
+        return Path(config.dashboard.token_file).expanduser()
+    return config.database_path().with_name("dashboard.token")
+
+
+def read_token(config: GatewayConfig) -> str:
+    """The token that commands need; made if there is none. Raises ConfigError."""
+    path = token_path(config)
+    try:
+        if not path.exists():
+            with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
+                file.write(secrets.token_urlsafe(24) + "\n")
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(
+            f"{path}: cannot be read or made: give the gateway's user the right to, or set token_file"
+        ) from None
+    if len(token) < 16:
+        raise ConfigError(
+            f"{path}: the token must have 16 characters or more: delete the file, and the gateway makes one"
+        )
+    return token
+
+
+class Dashboard:
+    """Serves the page until it is stopped."""
+
+    def __init__(
+        self, config: GatewayConfig, live: Live, deliver: Callable[[Request], None], alive: Callable[[], bool]
+    ) -> None:
+        """`alive`: whether the core thread works. Raises ConfigError if there is no token."""
+        self._config = config
+        self._live = live
+        self._deliver = deliver
+        self._alive = alive
+        self._token = read_token(config)
+        self._stopping = threading.Event()
+        self._server: uvicorn.Server | None = None
+        self._hub: Hub | None = None
+        self.address = ""
+        """where it is, once it is there"""
+        self._thread = threading.Thread(target=self._run, name="dashboard", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Hang up."""
+        self._stopping.set()
+        if self._server:
+            self._server.should_exit = True
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        told = ""
+        while not self._stopping.is_set():
+            try:
+                with self._bind() as listener:
+                    asyncio.run(self._serve(listener))
+                return
+            except (OSError, GatewayError) as error:
+                text = f"dashboard: {self._config.dashboard.listen}: {getattr(error, 'strerror', None) or error}"
+                if text != told:
+                    log.warning("%s: set [dashboard] listen to a free port, or enabled = false", text)
+                told = text
+            self._stopping.wait(_TRY_AGAIN_S)
+
+    def _bind(self) -> socket.socket:
+        host, _, port = self._config.dashboard.listen.rpartition(":")
+        return socket.create_server(
+            (host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET, reuse_port=False
+        )
+
+    async def _serve(self, listener: socket.socket) -> None:
+        store = Store(self._config.database_path(), read_only=True)
+        data = Data(self._config, store, self._live)
+        hub = Hub(asyncio.get_running_loop(), self._config.base_topic(), data.add_spark)
+        data.fill_sparks()
+        self._live.listen(hub.hear)
+        around = app.Surroundings(data, hub, self._token, self._deliver, self._alive, self._config.dashboard.listen)
+        host, port = listener.getsockname()[:2]
+        self.address = f"http://{host}:{port}/"
+        log.info("dashboard: %s", self.address)
+        self._server = server = uvicorn.Server(
+            uvicorn.Config(
+                app.make(around),
+                http="h11",
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=1,
+                limit_concurrency=100,
+            )
+        )
+        farewell = asyncio.create_task(self._watch(server, hub))
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            farewell.cancel()
+            self._live.leave(hub.hear)
+            data.close()
+
+    async def _watch(self, server: uvicorn.Server, hub: Hub) -> None:
+        while not server.should_exit and not self._stopping.is_set():
+            await asyncio.sleep(0.2)
+        server.should_exit = True
+        hub.close()
