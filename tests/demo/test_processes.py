@@ -50,6 +50,16 @@ def test_signal_ends_every_process(tmp_path, number, code):
     assert still_running(family) == []
 
 
+def test_ctrl_c_leaves_nothing_retained_on_a_broker_of_ones_own(tmp_path, broker):
+    demo = start(tmp_path / "out", "--speed", "100", "--broker", broker.url)
+    wait_for(demo, "MQTT node/.*: boot")
+    assert broker.retained() != []
+    demo.send_signal(signal.SIGINT)
+    demo.communicate(timeout=ENDS_S)
+    assert demo.returncode == 130
+    assert broker.retained() == []
+
+
 def test_keep_leaves_the_broker_open_until_ctrl_c(tmp_path):
     demo = start(tmp_path, "--keep")
     try:

@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,12 +70,6 @@ def discovery_topics(nodes: Sequence[NodePlan]) -> list[str]:
     """What Home Assistant was told of, on a broker that outlives the run."""
     devices = [f"fieldelm_{GATEWAY}", *(plan.actor.eui for plan in nodes)]
     return [f"homeassistant/device/{device}/config" for device in devices]
-
-
-def free_address() -> str:
-    """A free port of this machine."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def node_config(plan: NodePlan, key: str, air: str) -> dict[str, Any]:

@@ -53,9 +53,11 @@ def play_demo(args: argparse.Namespace, out: Path) -> dict[str, Any]:
         send_command = args.without != "command"
         stage = Stage(plan.story, out, network.BASE, view, group, broker, air, send_command=send_command)
         stack.callback(stage.close)
+        if not embedded:
+            stack.callback(_leave, stage, group, plan.nodes)
         keys = network.register(out / "gateway.db", plan.nodes, stage.epoch)
         stack.callback((parts / network.LOGIN_FILE).unlink, missing_ok=True)
-        dashboard = network.free_address() if args.keep else ""
+        dashboard = f"127.0.0.1:{free_port()}" if args.keep else ""
         config = network.write_gateway(
             out, parts, broker, air.address, dashboard=dashboard, discovery=args.keep and not embedded
         )
@@ -76,12 +78,13 @@ def play_demo(args: argparse.Namespace, out: Path) -> dict[str, Any]:
             console.print(summary(document), soft_wrap=True)
         if args.keep:
             _keep(console, args, stage, air, broker, config, dashboard)
-        for node in nodes:
-            node.stop()
-        group.stop("gateway")
-        if not embedded:
-            stage.recorder.forget_retained(network.discovery_topics(plan.nodes))
     return document
+
+
+def _leave(stage: Stage, group: Children, nodes: Sequence[plans.NodePlan]) -> None:
+    """However the demo ends: the gateway stops, then a broker that is not the demo's own is left as it was."""
+    group.stop("gateway")
+    stage.recorder.forget_retained(network.discovery_topics(nodes))
 
 
 def _start_broker(group: Children) -> BrokerAddress:

@@ -16,7 +16,7 @@ from ..report_chart import duration
 BAR_CELLS, SHORT_BAR_CELLS = 21, 9  # the middle cell is the threshold
 BAR_DECADES = 1.5  # shown on either side of it
 MOST_LINES = 14
-WIDE = 130  # columns that the whole table needs
+MEDIUM, WIDE = 110, 140  # columns that the table needs with the last frame, and with everything
 FIRST_KEYS = ("type", "severity", "score_ratio", "status", "state", "message", "id", "name")
 DULL_KEYS = ("schema", "location", "event_time", "received_time", "clock", "age_s", "age_saturated", "policy", "time")
 MARK_OF_SEVERITY = {"alarm": "▲", "warning": "◆", "info": "●"}
@@ -206,14 +206,16 @@ class Terminal:
         self._live.start()
 
     def _table(self, run: Run) -> Table:
-        wide = self._console.width >= WIDE
+        width = self._console.width
+        wide = width >= WIDE
         table = Table(expand=True, box=None, header_style="bold", pad_edge=False)
         for name in ("Asset", "State", "Score ÷ threshold"):
             table.add_column(name, no_wrap=True)
         for name in ("Learned", "mm/s", "g", "Battery"):
             table.add_column(name, justify="right", no_wrap=True)
-        for name in ("Last frame", "Where it really is") if wide else ():
-            table.add_column(name, no_wrap=True)
+        for name, needs in (("Last frame", MEDIUM), ("Where it really is", WIDE)):
+            if width >= needs:
+                table.add_column(name, no_wrap=True)
         for node in run.nodes:
             cells = [
                 Text(node.asset, style="bold"),
