@@ -3,15 +3,13 @@
 import argparse
 import dataclasses
 import json
-import logging
 import secrets
-import sys
 import time
 from typing import Any
 
 from fieldelm import codes
 
-from . import backup_cli, commands, config as configuration, documents, maintenance, node_cli
+from . import backup_cli, commands, config as configuration, documents, install, maintenance, node_cli
 from .clock import HostClock, Instant, rfc3339
 from .errors import GatewayError, RequestError, UsageError
 from .nodes import Node, find
@@ -28,6 +26,9 @@ def add_gateway_arguments(parser: argparse.ArgumentParser) -> None:
     run = actions.add_parser("run", help="listen, log and publish until stopped", allow_abbrev=False)
     _add_config(run)
     run.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info", help="default: info")
+    run.add_argument(
+        "--log-format", choices=("auto", "text", "json"), default="auto", help="auto: as the journal likes it, else text"
+    )
     run.set_defaults(run=_run)
 
     check = actions.add_parser(
@@ -38,6 +39,7 @@ def add_gateway_arguments(parser: argparse.ArgumentParser) -> None:
     check.set_defaults(run=_check)
 
     backup_cli.add_actions(actions, _add_config)
+    install.add_actions(actions)
     token = actions.add_parser("token", help="print the token that the dashboard's commands need", allow_abbrev=False)
     _add_config(token)
     token.set_defaults(run=_token)
@@ -111,14 +113,9 @@ def _load(args: argparse.Namespace) -> configuration.GatewayConfig:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from . import service
+    from . import service, supervisor
 
-    logging.basicConfig(
-        level=args.log_level.upper(),
-        format="%(asctime)s %(levelname)-7s %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-        stream=sys.stderr,
-    )
+    supervisor.set_up_log(args.log_level, args.log_format)
     service.run(_load(args))
     return DONE
 

@@ -21,6 +21,7 @@ from .ingress_serial import SerialRadio
 from .live import Live
 from .publisher import Publisher
 from .store import Store
+from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     from .dashboard.server import Dashboard
@@ -136,13 +137,17 @@ def run(config: GatewayConfig) -> None:
     def on_signal(number: int, _frame: FrameType | None) -> None:
         asked.append(number)
 
+    supervisor = Supervisor()
     threading.excepthook = on_fault
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     gateway.start()
     log.info("gateway %s is up; database %s", config.gateway.name, config.database_path())
+    supervisor.tell("READY=1", f"STATUS=gateway {config.gateway.name}")
     while not asked and not gateway.ended.wait(_LOOK_S):
-        pass
+        if gateway.is_alive():
+            supervisor.alive()
+    supervisor.tell("STOPPING=1")
     log.info("stopping (%s)", signal.Signals(asked[0]).name if asked else "it cannot go on")
     gateway.stop()
     log.info("stopped")

@@ -22,6 +22,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Gateway": {
         "gateway": ("fieldelm_gateway.cli:add_gateway_arguments", "run, check and configure the gateway"),
+        "monitor": ("fieldelm_tools.monitor", "follow events in the terminal"),
         "node": ("fieldelm_gateway.cli:add_node_arguments", "list the nodes and send them commands"),
         "provision": ("fieldelm_tools.provision", "make a node: its identity, keys and configuration"),
     },
