@@ -37,11 +37,11 @@ class World:
             f'url = "{url or self.broker.url}"',
             "retry_max_s = 0.5",
             *more,
-            "[[radio]]",
-            f'port = "{self.modem.port}"',
-            'duty_cycle = "unlimited"',
             "[dashboard]",
             *self.dashboard,
+            "[[radio]]",  # last: tests append keys to it
+            f'port = "{self.modem.port}"',
+            'duty_cycle = "unlimited"',
         ]
         self.config.write_text("\n".join(lines) + "\n")
 
