@@ -53,7 +53,7 @@ number that was used is a replay), the payload. The reason why a frame is droppe
 """
 
 _TYPES = {
-    "HELLO": (frame.HELLO, payloads.HELLO, "up", "after every start"),
+    "HELLO": (frame.HELLO, payloads.HELLO, "up", "after every start, and when no gateway has answered for a day"),
     "ALERT": (frame.ALERT, payloads.ALERT, "up", "an event"),
     "STATUS": (frame.STATUS, payloads.STATUS, "up", "the heartbeat"),
     "MODEL": (frame.MODEL, None, "up, down", "a fragment of a model"),
