@@ -27,6 +27,7 @@ VARIANCE_PRIOR_ROWS = 16  # the held-back variance of an input counts as if this
 # threshold, on the natural logarithm of the score
 SIGMAS = 4.0
 SMALLEST_MARGIN = 1.25  # however alike the calibration rows are: the next recording differs (a factor of 3.5)
+SIGMA_ROWS = 32  # when a place is relearned the standard deviation before counts as so many rows
 WIDEN_ROWS = 2.0  # the margin is (1 + WIDEN_ROWS / n) times as wide after n rows
 UNCERTAIN = 0.65  # verdict "uncertain" from this fraction of the margin
 MEAN_RATE = 1 / 64  # the mean follows normal rows at this rate ...
@@ -43,6 +44,7 @@ SUSPECT_OF_8 = 4  # deviating rows that make the node suspicious
 SUSPECT_EVIDENCE = 3.5
 DECIDE_OF_8 = 6  # deviating rows that it takes to decide
 DECIDE_ROWS = 8  # rows that a decision needs
+STRAY_ROWS = 4  # fewer deviating rows that a normal one follows are no part of a change
 EVIDENCE = 24.0  # sum over the rows of d + d^2 / 2, d the log score's excess over the limit of "uncertain" ...
 EVIDENCE_LOSS = 0.25  # ... from which a row below takes at most this
 UNDECIDED_ROWS = 32  # a suspicion that lasts so long without a decision is an intermittent fault
@@ -73,8 +75,9 @@ ABRUPT = 0.5  # mean excess of the 16 rows before, in margins, above which the c
 MODES = 8
 MODE_DISTANCE = 0.35  # RMS distance over the bands that makes a new mode, at least, ...
 MODE_NOISE = 2.0  # ... and in units of the row noise
+MODE_APART = 1.5  # modes nearer to each other than so many times that distance are fragments of one condition
 MODE_KNOWN = 8  # rows of a mode that may explain something
-STALE_PREFERENCE = 1.35  # after a change of environment a mode not met since explains rows so much further away, ...
+STALE_PREFERENCE = 1.6  # after a change of environment a mode not met since explains rows so much further away, ...
 STALE_SURPLUS = 0.25  # ... if the bands in which the new source is seen are at most 2 dB louder than expected
 MODE_ROWS = 20000  # rows after which a mode's centre, the mean of its rows until then, follows at a constant rate
 NOISE_ROWS = 64  # the same for the noise of a row
@@ -93,6 +96,7 @@ RELEARN_TRAIN_ROWS = 18
 RELEARN_CALIBRATION_ROWS = 10
 REHEARSE = 2  # rows of other modes, as expected here, that are learned with each row
 RELEARN_PRIOR_ROWS = 4  # the variances before the change count as so many rows
+RELEARN_RADIUS = 2.0  # a row further than so many times the noise of a row from the new condition is not learned
 RELEARN_GATE = 1.25  # a row whose log score is so far above the mean of the relearned ones is not learned
 
 # commissioning

@@ -73,6 +73,8 @@ class Detector:
 
     def _gather(self, excess, x):
         change = self.change
+        if change.rows < defaults.STRAY_ROWS and not self._bits & 2:  # those before were strays
+            change.reset()
         if not change.rows:
             self._before = self._coming
             self._early = 0.0

@@ -97,8 +97,12 @@ class Modes:
         louder half of the bands the machine masks it, and a tone that moved there must not be taken for it. ``level(i,
         x)`` is the logarithm of the amplitude of input i.
         """
-        self.stale = ((1 << self.count) - 1) & ~(1 << mode)
         center = self.centers[mode]
+        self.stale = 0
+        apart = (defaults.MODE_APART * self.radius) ** 2
+        for other in range(self.count):
+            if self.square(self.centers[other], center) > apart:  # else a fragment of the same condition
+                self.stale |= 1 << other
         levels = [level(i, center[i]) for i in range(self.n)]
         middle = sorted(levels)[self.n // 2]
         for i in range(self.n):

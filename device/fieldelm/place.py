@@ -41,6 +41,7 @@ class Place:
         self._calibrated = 0
         self._trained = 0
         self._rehearsed = 0
+        self._left_out = 0
         self._log_score = 0.0
         self._sigma = 0.0 if fresh else self._threshold.calibrated_sigma
         for i in range(self._model.n):
@@ -54,6 +55,22 @@ class Place:
         else:
             self._model.reopen(1 / self._model.delta)
             self._threshold.value = value  # what is reported until the new one is known
+
+    def strange(self, x, center):
+        """While relearning: True for a row that is not of the condition around ``center``, and must not take part.
+
+        The centre follows, but no row can pull it far (P. J. Huber, Annals of Mathematical Statistics 35(1), 1964). A
+        place that has more than one condition is learned as it is: only so many rows are left out.
+        """
+        modes = self._modes
+        limit = defaults.RELEARN_RADIUS * max(modes.noise, defaults.VARIANCE_FLOOR)
+        far = modes.square(x, center) > limit * limit
+        for i in range(modes.n):
+            center[i] += min(max(x[i] - center[i], -limit), limit) / 8
+        if far and self._left_out < defaults.RELEARN_TRAIN_ROWS:
+            self._left_out += 1
+            return True
+        return False
 
     def train(self, x, score):
         """Learn the row ``x`` that the model scored last; True unless it was left out."""

@@ -43,10 +43,16 @@ class Threshold:
         self.mean += before / self.rows
         self._squares += before * (value - self.mean)
 
-    def finish(self, at_least=0.0):
-        """Set the threshold from the calibration rows; ``at_least`` is a lower limit of the standard deviation."""
+    def finish(self, known_sigma=0.0):
+        """Set the threshold from the calibration rows.
+
+        ``known_sigma``, the standard deviation before the place changed, counts as ``SIGMA_ROWS`` rows: a handful of
+        rows tells a mean, but no spread.
+        """
         self._calibrated = self.mean
-        self.calibrated_sigma = max(self.sigma, at_least)
+        known = defaults.SIGMA_ROWS if known_sigma else 0
+        freedom = max(self.rows - 1, 0)
+        self.calibrated_sigma = sqrt((self._squares + known * known_sigma * known_sigma) / max(known + freedom, 1))
         self._set()
 
     def _set(self):

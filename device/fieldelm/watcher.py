@@ -219,6 +219,8 @@ class Watcher:
         self._score()
         if not place.fresh and self._went_back(features.x):
             self._undo("watching")
+        elif not place.fresh and place.strange(features.x, self._detector.change.mean):
+            pass
         elif place.to_train > 0:
             self.learned = place.train(features.x, self.score)
             self.mode = self.modes.nearest(features.x)
@@ -297,8 +299,15 @@ class Watcher:
         else:
             self.state = "watching"
             self._asked = False
-            if detector.calm and self._wear.highest < defaults.WEAR_WATCH and self.verdict != "anomaly":
+            if detector.calm and self._wear.highest < defaults.WEAR_WATCH and self._familiar():
                 self._follow(x)
+
+    def _familiar(self):
+        # a row near the threshold may be of a fault that comes and goes: it must at least lie where known rows lie
+        modes = self.modes
+        return self.verdict == "normal" or (
+            self.verdict == "uncertain" and modes.distance < defaults.RELEARN_RADIUS * modes.noise
+        )
 
     def _follow(self, x):
         # learn what is informative, within the budget, and let threshold and modes follow what is normal
