@@ -274,29 +274,29 @@ void fieldelm_fixed_weights(int32_t *model, const float *weight) {
 
 // ---- score
 
-// x 2^bits, rounded, within +-32767; NaN becomes 32767
-static int16_t to_fixed(float x, int32_t bits) {
-    union {
-        float number;
-        uint32_t bits;
-    } v = { .number = x };
-    int32_t exponent = (int32_t)(v.bits >> 23 & 255) - 127 + bits, value = 0;
-    if (exponent >= 15) {
-        value = 32767;
-    } else if (exponent >= -1) {
-        value = (int32_t)(((v.bits & 0x7fffff) | 0x800000) >> (22 - exponent));
-        value = (value + 1) >> 1;
-        value = value > 32767 ? 32767 : value;
+// Numbers times 2^bits, rounded, within +-32767; NaN becomes one of these.
+static FIELDELM_HOT void to_fixed(const uint32_t *from, size_t n, int32_t bits, int16_t *to) {
+    int32_t places = 149 - bits; // less the exponent: how far the mantissa is shifted, but for one bit that rounds
+    for (const uint32_t *end = from + n; from < end; ++from, ++to) {
+        int32_t number = (int32_t)*from, down = places - (int32_t)(*from << 1 >> 24), value = 0;
+        if (down < 25) {
+            value = 32767;
+            if (down > 7) {
+                uint32_t mantissa = ((uint32_t)number << 8 | 0x80000000u) >> 8;
+                int32_t rounded = (int32_t)((mantissa >> down) + 1) >> 1;
+                value = rounded < value ? rounded : value;
+            }
+            int32_t sign = number >> 31;
+            value = (value ^ sign) - sign;
+        }
+        *to = (int16_t)value;
     }
-    return (int16_t)(v.bits >> 31 ? -value : value);
 }
 
 void fieldelm_fixed_input(const int32_t *model, int32_t *work, const float *x) {
     model_t m = parts(model);
     work_t w = room(work, m.n, m.h);
-    for (size_t i = 0; i < m.n; ++i) {
-        w.x[i] = to_fixed(x[i], m.head->x_bits);
-    }
+    to_fixed((const uint32_t *)x, m.n, m.head->x_bits, w.x); // bits of float32, wherever the compiler puts floats
     if (m.n & 1) {
         w.x[m.n] = 0;
     }
@@ -569,10 +569,10 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
     int32_t d_shift = (int32_t)bits_of((uint64_t)d) - 16;
     uint32_t inverse = 0x80000000u / ((uint32_t)(d >> d_shift) + 1); // 2^15 <= inverse < 2^16
     uint32_t sigma = head->sigma >> 15;
-    // gains k = u / d
-    int32_t largest = 0;
+    // gains k = u / d, or -u / d: see `weights`
+    int32_t direction = head->rows & 1 ? -1 : 1, factor_k = direction * (int32_t)inverse, largest = 0;
     for (size_t j = 0; j < h; ++j) {
-        int32_t t = (w.s[j] * (int32_t)inverse + 0x4000) >> 15; // |u| <= 2^14, so |t| <= 2^15
+        int32_t t = (w.s[j] * factor_k + 0x4000) >> 15; // |u| <= 2^14, so |t| <= 2^15
         w.k[j] = (t * (int32_t)sigma + 0x4000) >> 16;
         largest |= w.k[j] ^ w.k[j] >> 31;
     }
@@ -604,11 +604,11 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
         ++step;
         head->beta_bound = head->beta_bound / 2 + HALF;
     }
-    int32_t direction = head->rows & 1 ? -1 : 1, k_up = step < 0 ? -step : 0; // products stay below beta's limit
-    for (size_t j = 0; j < h; ++j) {
-        w.k[j] *= direction * (1 << k_up);
+    for (; step < 0; ++step) { // products stay below beta's limit
+        for (size_t j = 0; j < h; ++j) {
+            w.k[j] *= 2;
+        }
     }
-    step += k_up;
 #if defined(FIELDELM_ARMV6M)
     fieldelm_armv6m_weights(m.beta, w.k, m.rows, w.e, m.pairs, w.head[0], step, direction);
 #else
