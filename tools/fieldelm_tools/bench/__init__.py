@@ -7,7 +7,9 @@ import argparse
 import importlib
 
 BENCHES = {
+    "gateway": ("gateway", "frames through the gateway, from the serial line to a subscriber of a real Mosquitto"),
     "accuracy": ("accuracy_cli", "what the learner finds: cooling-fan tasks, peers, and suites of scripted streams"),
+    "kernels": ("kernels", "cycles of the arithmetic on the emulated RP2040, and how far they are from the processor's limit"),
 }
 
 
