@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import struct
 import subprocess
 import threading
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fieldelm_tools import emulate, firmware_image, flash_natmod, flash_volume
+from fieldelm_tools import device as device_module, emulate, firmware_image, flash_natmod, flash_volume
 from fieldelm_tools.device import About, Device, DeviceError
 from fieldelm_tools.errors import UsageError
 from fieldelm_tools.flash_volume import Volume
@@ -192,6 +193,29 @@ def test_the_board_must_be_named_where_it_cannot_be_known(fieldelm, tmp_path):
     result = fieldelm("flash", "--volume", drive(tmp_path / "drive"))
     assert result.code == 2
     assert "--board: adafruit_feather_rp2040_rfm95, rpi_pico" in result.err
+
+
+def test_a_board_that_prints_for_ever_ends_in_an_error(monkeypatch):
+    # as one does whose app has started again in the middle, after a brown-out for example
+    monkeypatch.setattr(device_module, "_LONGEST_S", 0.5)
+    monkeypatch.setattr(device_module, "_ATTEMPTS", 1)
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def chatter():
+        connection, _ = server.accept()
+        try:
+            while True:
+                connection.sendall(b'{"kind": "row"}\r\n')
+                time.sleep(0.01)
+        except OSError:
+            pass
+
+    threading.Thread(target=chatter, daemon=True).start()
+    began = time.monotonic()
+    with pytest.raises(DeviceError, match="no MicroPython answers"):
+        Device(f"socket://127.0.0.1:{server.getsockname()[1]}")
+    assert time.monotonic() - began < 15
+    server.close()
 
 
 # on an emulated Pico

@@ -36,7 +36,8 @@ NEW = ".new"
 """Ending of a file that is being written."""
 _VENDORS = (0x2E8A, 0x239A)  # Raspberry Pi, Adafruit
 _ATTEMPTS = 4
-_PATIENCE_S = 20.0  # a script may be silent for so long
+_PATIENCE_S = 20.0  # a script may be silent for so long ...
+_LONGEST_S = 45.0  # ... and take so long
 _CHUNK = 2304
 _NO_SPACE = 28
 _SPARE_BYTES = 16384  # the file system's own blocks, and one file twice while it is replaced
@@ -107,6 +108,15 @@ def fieldelm_list(path, found):
         pass
     return found
 """
+
+
+class _Transport(SerialTransport):  # type: ignore[misc] # mpremote has no annotations
+    """mpremote's, but no wait is endless: a board that has restarted in the middle may print and print."""
+
+    def read_until(self, least: int, ending: bytes, *more: Any, **options: Any) -> bytes:
+        options["timeout_overall"] = options.get("timeout_overall") or _LONGEST_S
+        found: bytes = super().read_until(least, ending, *more, **options)
+        return found
 
 
 class DeviceError(FieldelmError):
@@ -359,18 +369,18 @@ def _open(port: str) -> Any:
     deadline = time.monotonic() + 3
     while "://" not in port and not path.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    return SerialTransport(port, timeout=10)
+    return _Transport(port, timeout=10)
 
 
 def _mend(port: str, error: Exception) -> str:
     if "://" in port:
-        return f" ({error}): is an emulated board running there, and no other program connected to it?"
+        return f" ({error}): repeat it; is an emulated board running there, and no other program connected to it?"
     if not Path(port).exists():
         others = ports()
         return f": there is no such port: {'ports are ' + ', '.join(others) if others else 'plug the board in'}"
     if not os.access(port, os.R_OK | os.W_OK):
         return ": no permission: `sudo usermod -aG dialout $USER`, then log in again"
-    return f" ({error}): end the program that uses it (gateway, mpremote, editor), or unplug the board and plug it in"
+    return f" ({error}): repeat it; end any other program that uses the port, or unplug the board and plug it in"
 
 
 def _complaint(port: str, text: str) -> DeviceError:
