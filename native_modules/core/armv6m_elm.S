@@ -190,18 +190,25 @@ function fieldelm_armv6m_weights
     pop {r4-r7, pc}
 end fieldelm_armv6m_weights
 
-// ---- An element of P in \p times an activation; r8, r9: sums of lower and upper halves times activations
-.macro split_product p, activation
+// ---- An element of P in \p times an activation; r8, r9: sums of lower and upper parts times activations. The lower part has
+// \bits bits, 16 or 15.
+.macro split_product p, activation, bits
+    .if \bits == 16
     uxth r6, \p
-    asrs \p, \p, #16
+    .else
+    lsls r6, \p, #17
+    lsrs r6, r6, #17
+    .endif
+    asrs \p, \p, #\bits
     muls r6, \activation
     muls \p, \activation
     add r8, r6
     add r9, \p
 .endm
 
-// void fieldelm_armv6m_gain(const int32_t *p, const int32_t *a, size_t h, int64_t *u)
-function fieldelm_armv6m_gain
+// void fieldelm_armv6m_gain(const int32_t *p, const int32_t *a, size_t h, int64_t *u): h at most 32; _gain_large: any h
+.macro gain name, bits
+function \name
     push {r4-r7, lr}
     save_high
     mov r12, r3
@@ -220,13 +227,13 @@ function fieldelm_armv6m_gain
     bmi 2f                   // an even number of them
     ldmia r0!, {r2}
     ldmia r1!, {r4}
-    split_product r2, r4
+    split_product r2, r4, \bits
     cmp r1, r5
     bhi 5f
 2:  ldmia r0!, {r2, r3}      // 21 cycles for two
     ldmia r1!, {r4, r7}
-    split_product r2, r4
-    split_product r3, r7
+    split_product r2, r4, \bits
+    split_product r3, r7, \bits
     cmp r1, r5
     bls 2b
     // below the diagonal: one row more is i + 2, i + 3, ... elements further, less the one that is past already
@@ -245,23 +252,23 @@ function fieldelm_armv6m_gain
     adds r3, #4
     adds r7, r7, r3
     ldmia r1!, {r4}
-    split_product r2, r4
+    split_product r2, r4, \bits
     cmp r1, r11
     beq 4f
 3:  ldr r2, [r7]             // 27 cycles for two
     adds r3, #4
     adds r7, r7, r3
     ldmia r1!, {r4, r5}
-    split_product r2, r4
+    split_product r2, r4, \bits
     ldr r2, [r7]
     adds r3, #4
     adds r7, r7, r3
-    split_product r2, r5
+    split_product r2, r5, \bits
     cmp r1, r11
     bne 3b
 4:  mov r3, r9
-    asrs r4, r3, #16
-    lsls r3, r3, #16
+    asrs r4, r3, #(32 - \bits)
+    lsls r3, r3, #\bits
     movs r6, #0
     mov r2, r8
     adds r3, r3, r2
@@ -275,7 +282,11 @@ function fieldelm_armv6m_gain
     bne 1b
     restore_high
     pop {r4-r7, pc}
-end fieldelm_armv6m_gain
+end \name
+.endm
+
+    gain fieldelm_armv6m_gain, 16
+    gain fieldelm_armv6m_gain_large, 15
 
 // void fieldelm_armv6m_downdate(int32_t *p, const int32_t *s, size_t h, int32_t down, int32_t raise)
 function fieldelm_armv6m_downdate

@@ -7,7 +7,7 @@
 
 #define A_BITS FIXED_A_BITS
 #define HALF 0x8000 // beta is stored plus half a unit of its upper 16 bits: taking them rounds
-#define P_TOP (1 << 30)
+#define P_TOP(h) ((h) <= 32 ? 1 << 30 : 1 << 29) // no element of P is larger
 #define P_LIMIT 10000
 #define RANGE_MAX A_BITS
 
@@ -40,6 +40,7 @@ uint32_t fieldelm_armv6m_residuals(const int16_t *x, size_t pairs, const int32_t
 void fieldelm_armv6m_weights(int32_t *beta, const int32_t *k, size_t h, const int32_t *e, size_t pairs, int32_t mantissa,
     int32_t down, int32_t direction);
 void fieldelm_armv6m_gain(const int32_t *p, const int32_t *a, size_t h, int64_t *u);
+void fieldelm_armv6m_gain_large(const int32_t *p, const int32_t *a, size_t h, int64_t *u);
 void fieldelm_armv6m_downdate(int32_t *p, const int32_t *s, size_t h, int32_t down, int32_t raise);
 #endif
 
@@ -242,7 +243,7 @@ void fieldelm_fixed_reopen(int32_t *model, float variance) {
     for (;;) {
         float add = m.head->p_bits > 100 ? 2e9f : ratio * fieldelm_fixed_power_of_two(m.head->p_bits);
         int32_t largest = largest_variance(m);
-        if (add + (float)largest < 1e9f) {
+        if (add + (float)largest < 0.9f * (float)P_TOP(m.h)) {
             for (size_t i = 0, at = 0; i < m.h; at += i + 2, ++i) {
                 m.p[at] += (int32_t)add;
             }
@@ -505,7 +506,7 @@ static inline FIELDELM_HOT void weights(int32_t *beta, const int32_t *k, size_t 
     }
 }
 
-// u = P a. Bounds: |P| <= 2^30, a <= 2047, h <= 64: |u| < 2^47; sums of P's upper halves times a below 2^31.
+// u = P a. Bounds: |P| <= P_TOP <= 2^30, a <= 2047, h <= 64: |u| < 2^47; for h up to 32 sums of upper halves times a are below 2^31.
 static inline FIELDELM_HOT void gain(const int32_t *p, const int32_t *a, size_t h, int64_t *u) {
     for (size_t i = 0; i < h; ++i) {
         int64_t sum = 0;
@@ -536,10 +537,10 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
     fieldelm_fixed_model_t *head = m.head;
     size_t h = m.h;
 #if defined(FIELDELM_ARMV6M)
-    if (h <= 32) { // its sums of lower halves: 32 65535 2047 < 2^32
+    if (h <= 32) { // sums of lower halves: 32 65535 2047 < 2^32
         fieldelm_armv6m_gain(m.p, w.a, h, w.u);
-    } else {
-        gain(m.p, w.a, h, w.u);
+    } else { // of lower 15 bits: 64 32767 2047 < 2^32; of upper ones: 64 2^14 2047 < 2^31
+        fieldelm_armv6m_gain_large(m.p, w.a, h, w.u);
     }
 #else
     gain(m.p, w.a, h, w.u);
@@ -628,8 +629,8 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
     int32_t p_down = head->p_bits - 8 - exponent - 2 * down;
     // Rounding: P stays positive if the diagonal is raised by h/2 for the elements' own, and by h (2 2^down units of u)^2 sigma / lambda
     // for that of s (docs/explanation/kernels.md)
-    int64_t raise = (int64_t)h / 2 + 2
-        + (shifted((int64_t)h * (int64_t)(head->inverse_forgetting >> 15), 2 * down - head->p_bits - 34) & 0xfffffff);
+    int64_t raise = shifted((int64_t)h * (int64_t)(head->inverse_forgetting >> 15), 2 * down - head->p_bits - 34);
+    raise = (raise < 1 << 28 ? raise : 1 << 28) + (int64_t)h / 2 + 2;
     if (p_down < 31) {
 #if defined(FIELDELM_ARMV6M)
         fieldelm_armv6m_downdate(m.p, w.s, h, p_down, (int32_t)raise);
@@ -649,9 +650,9 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
             }
         }
     }
-    if (most < P_TOP / 2 && head->p_bits < 60) {
+    if (most < P_TOP(h) / 2 && head->p_bits < 60) {
         rescale_p(m, 1);
-    } else if (most > P_TOP - 64 * 4) {
+    } else if (most > P_TOP(h) - P_TOP(h) / 64) {
         rescale_p(m, -1);
     }
     ++head->rows;

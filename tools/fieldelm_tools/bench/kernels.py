@@ -26,7 +26,7 @@ TARGET = "RP2040, emulated (rp2040js)"
 CLOCK_HZ = 125_000_000
 SCRIPT = Path(__file__).parents[1] / "micropython" / "bench_kernels.py"
 PATIENCE_S = 600.0
-ROOM = 4 * 11_936  # bytes of the largest model of the table
+ROOM, SWEEP_ROOM = 11_936, 25_000  # words for the largest model: of the table, of the sweep
 BUILDS = ("python", "float_natmod", "natmod", "user_module")
 MODULES = {"python": "fieldelm.kernels_py"}
 
@@ -112,7 +112,7 @@ def measure(kernels: list[Kernel], builds: tuple[str, ...] | list[str]) -> list[
 
 
 @contextmanager
-def pico(*, own: bool, code: str) -> Iterator[Device]:
+def pico(*, own: bool, code: str, words: int = ROOM) -> Iterator[Device]:
     """An emulated Pico with our firmware, or with MicroPython alone and the native module; the bench's script is loaded."""
     image = firmware.build("rpi_pico", plain=not own).uf2
     with (
@@ -120,7 +120,7 @@ def pico(*, own: bool, code: str) -> Iterator[Device]:
         Device(emulator.address()) as device,
     ):
         # the largest model has its place before anything else cuts memory into pieces
-        device.run(f"from array import array\nroom = array({code!r}, bytes({ROOM}))\nimport gc\ngc.collect()")
+        device.run(f"from array import array\nroom = array({code!r}, bytes({4 * words}))\nimport gc\ngc.collect()")
         if not own:
             module = base64.b64encode(build.natmod("armv6m").read_bytes())
             _into_memory(device, module)
@@ -200,9 +200,11 @@ def _show(results: list[dict[str, Any]]) -> None:
 def _sweep(file: Path, *, as_json: bool) -> int:
     """Cycles of a step for many models on our firmware."""
     points = []
-    with pico(own=True, code="i") as device:
+    with pico(own=True, code="i", words=SWEEP_ROOM) as device:
         for h in SWEEP_H:
             for n in SWEEP_N:
+                if n * h > SWEEP_ROOM - 4000:  # too large for a Pico that has more to do
+                    continue
                 print(f"bench: {n}-{h}-{n}", file=sys.stderr, flush=True)
                 made = device.run(f"import fieldelm_native as _module\ngrow(_module, {n}, {h})", patience_s=PATIENCE_S)
                 score, learn, state = json.loads(made)
