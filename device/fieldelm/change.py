@@ -10,7 +10,8 @@ The mirror image, bands that fall while none rises, is a source that went away o
 fails the node alarms.
 
 A broken sensor is told by the same shifts: a gain that changed moves all loud bands by the same and nothing by more; electronic
-noise is white, as nothing is that comes through a structure.
+noise is white, as nothing is that comes through a structure; a sampling rate that changed stretches the whole spectrum,
+tones, resonances and hum alike, where another speed moves the tones only.
 """
 
 from math import sqrt
@@ -22,10 +23,14 @@ _TOP = 4  # bands
 
 
 class Change:
-    """Mean of the anomalous rows since the change began. ``shift`` (float32, n) is valid after ``classify``."""
+    """Mean of the anomalous rows since the change began. ``shift`` (float32, n) is valid after ``classify``.
 
-    def __init__(self, n):
+    ``origin``: lower edge of the first band, in widths of a band from 0 Hz.
+    """
+
+    def __init__(self, n, origin=0.0):
         self.n = n
+        self._origin = origin
         self.mean = floats(n)
         self.shift = floats(n)
         self.reset()
@@ -46,7 +51,7 @@ class Change:
             mean[i] += (x[i] - mean[i]) * rate
 
     def classify(self, reference, level, noise):
-        """``"environment"``, ``"quieter"``, ``"gain"``, ``"noisy"`` or ``"machine"``.
+        """``"environment"``, ``"quieter"``, ``"gain"``, ``"noisy"``, ``"rate"`` or ``"machine"``.
 
         ``reference``: centre of the nearest mode (n inputs); ``level(i, x)``: logarithm of the amplitude of input i;
         ``noise``: RMS by which single rows differ from their mode's centre.
@@ -91,7 +96,31 @@ class Change:
             and self.mean_shift() > defaults.SHIFT
         ):
             return "noisy"
-        return None
+        return "rate" if self._stretched(reference, level) else None
+
+    def _stretched(self, reference, level):
+        # is the new spectrum the old one on another scale of frequency?
+        n = self.n
+        total = sum([value * value for value in self.shift])
+        best = 1.0
+        for percent in range(defaults.RATE_LEAST, defaults.RATE_MOST, 2):
+            if abs(percent - 100) < defaults.RATE_APART:
+                continue
+            rate = percent / 100
+            left = before = 0.0
+            for i in range(n):
+                at = (i + 0.5 + self._origin) * rate - self._origin - 0.5
+                if not 0 <= at <= n - 1:
+                    continue
+                k = min(int(at), n - 2)
+                part = at - k
+                expected = level(k, reference[k]) * (1 - part) + level(k + 1, reference[k + 1]) * part
+                d = level(i, self.mean[i]) - expected
+                left += d * d
+                before += self.shift[i] * self.shift[i]
+            if before > total / 3:
+                best = min(best, left / before)
+        return best < defaults.RATE_LEFT * defaults.RATE_LEFT
 
     def mean_shift(self):
         """Mean of the shift over the inputs."""

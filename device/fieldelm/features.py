@@ -88,6 +88,10 @@ class Features:
                     self.edges[i] += 1
         self.x = floats(self.n)
         self.center = floats(self.n)
+        self.origin = 0.0  # lower edge of the first band, in widths of a band from 0 Hz
+        if self.kind != "features":
+            first = self.edges[0] + (self.kind == "spectrum") - 0.5
+            self.origin = first * self.n / (self.edges[self.n] - self.edges[0])
 
     def _prepare_waveform(self, sense, rate_hz, axes, g_per_count):
         samples = sense["samples"]

@@ -9,8 +9,9 @@
 | ``detached`` | gravity points elsewhere and the vibration is gone | waveform of all three axes |
 | ``gain`` | all loud bands have moved by the same: found by the detector, see ``change.py`` | waveform, spectrum |
 | ``noisy`` | the bands have risen to one level: found by the detector, too | waveform, spectrum |
+| ``rate`` | the spectrum is stretched: found by the detector, too | waveform, spectrum |
 
-``rate`` is not found yet: it looks like a change of speed. A fault is reported after ``SENSOR_ROWS`` bad rows one after
+A fault is reported after ``SENSOR_ROWS`` bad rows one after
 the other and ends after as many good ones. Memory: one row of inputs.
 """
 
@@ -20,7 +21,7 @@ from fieldelm import defaults
 from fieldelm.elm import floats
 
 
-BY_SHIFT = ("gain", "noisy")  # faults that the detector finds, and that end when the score is normal again
+BY_SHIFT = ("gain", "noisy", "rate")  # faults that the detector finds, and that end when the score is normal again
 
 
 class SensorCheck:

@@ -62,7 +62,7 @@ class Watcher:
         self._wear = Wear(n)
         self._worn = False  # the alarm that stands is one of wear
         self._place = Place(self.model, self._threshold, self.modes, features.level, spectral)
-        self._detector = Detector(n, self._threshold, self.modes, features.level, spectral)
+        self._detector = Detector(n, self._threshold, self.modes, features.level, spectral, features.origin)
         self._sensor_check = SensorCheck(features, sensor.full_scale, sensor.g_per_count)
         self._snapshot = Snapshot(self.model, (features, self.model, self._threshold, self.modes, self._wear))
         self.policy = learn["policy"]

@@ -1,0 +1,125 @@
+"""A short run of each suite: the node's code on MicroPython keeps its promises. Longer: `fieldelm bench accuracy --suite all`."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fieldelm_tools import cli
+from fieldelm_tools.bench import suites
+from fieldelm_tools.bench.cooling_fan import CoolingFan, find
+from fieldelm_tools.bench.node import Node, Settings
+from fieldelm_tools.bench.streams import bootstrap
+from fieldelm_tools.bench.suites import Outcome
+from fieldelm_tools.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def fan() -> CoolingFan:
+    data = Path(os.environ.get("FIELDELM_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    if not data.is_dir():
+        pytest.skip("no recordings: set FIELDELM_DATA")
+    return find(data)
+
+
+def run(suite: str, fan: CoolingFan | None = None, only: str = "", seeds: int = 1) -> list[Outcome]:
+    outcomes = suites.run([suite], fan, quick=True, seeds=seeds, only=only)
+    assert outcomes
+    return outcomes
+
+
+@pytest.mark.data
+def test_moved_nodes_relearn_and_stationary_ones_stay_quiet(fan: CoolingFan) -> None:
+    for outcome in run("drift", fan, "silent"):
+        assert outcome.false_alarms == 0 or outcome.scenario.startswith("2,000"), outcome
+        if outcome.scenario.startswith("silent to"):
+            assert outcome.delay is not None and outcome.delay <= 12 and outcome.more["watching_again"] <= 45, outcome
+
+
+@pytest.mark.data
+def test_damaged_rows_among_those_relearned_are_not_learned(fan: CoolingFan) -> None:
+    for outcome in run("poison", fan, "relearned with 20 % damaged rows, l"):
+        assert outcome.more["damage_auc"] >= 0.99, outcome
+
+
+@pytest.mark.data
+def test_a_long_stop_forgets_nothing(fan: CoolingFan) -> None:
+    (outcome,) = run("idle", fan)
+    assert outcome.false_alarms == 0
+    assert min(outcome.more["damage1_auc"], outcome.more["damage2_auc"]) >= 0.99
+    assert outcome.updates < 200
+
+
+@pytest.mark.data
+def test_speeds_at_random_are_told_apart_without_labels(fan: CoolingFan) -> None:
+    for outcome in run("modes", fan):
+        assert outcome.false_alarms == 0 and not outcome.missed, outcome
+        assert outcome.more["mode_purity"] > 0.75
+
+
+def test_slow_imbalance_is_an_alarm_before_half_of_it_and_never_learned_away() -> None:
+    for outcome in run("wear", None, "imbalance", seeds=2):
+        assert outcome.false_alarms == 0 and outcome.more["learned_as_environment"] == 0
+        assert 0 < outcome.more["part_of_growth"] < 0.5, outcome
+
+
+def test_each_sensor_fault_is_named_and_no_machine_fault() -> None:
+    for outcome in run("sensor-fault", seeds=2):
+        assert outcome.delay is not None and outcome.delay < 20 and not outcome.missed, outcome
+        assert outcome.false_alarms == 0
+
+
+def test_bad_commissioning_has_a_defined_outcome() -> None:
+    found = {o.scenario: (o.more["first_event"], o.more.get("fault")) for o in run("commissioning")}
+    assert found["healthy"] == ("commissioned", None)
+    assert found["silence"] == found["one row repeated"] == ("sensor_fault", "stuck")
+    assert found["noise without structure"] == ("commissioning_failed", None)
+    assert found["not a number"] == ("sensor_fault", "dead")
+    assert found["every fifth row is not a number"] == ("commissioned", None)
+
+
+def test_healthy_days_and_nights_are_no_alarm() -> None:
+    outcomes = run("healthy", seeds=4)
+    assert sum(o.false_alarms for o in outcomes) <= len(outcomes), outcomes
+
+
+def test_the_learner_takes_a_bounded_heap() -> None:
+    with Node(Settings(columns=255, rate_hz=1024.0)) as node:
+        assert node.heap_bytes() < 30_000  # pointers of 8 bytes; a Pico's have 4
+
+
+def test_bootstrap_keeps_neighbours_and_is_repeatable() -> None:
+    rows = np.arange(100)[:, None]
+    drawn = bootstrap(rows, 64, np.random.default_rng(1))[:, 0]
+    assert all(np.diff(block).tolist() == [1] * 15 for block in drawn.reshape(4, 16))
+    assert np.array_equal(drawn, bootstrap(rows, 64, np.random.default_rng(1))[:, 0])
+
+
+@pytest.mark.data
+def test_json_holds_tasks_mean_peers_and_config(
+    fan: CoolingFan, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data = str(fan.folder.parent)
+    code = cli.main(
+        ["bench", "accuracy", "--data", data, "--quick", "--json", "--csv", str(tmp_path), "--plot", str(tmp_path)]
+    )
+    document = json.loads(capsys.readouterr().out)
+    assert code == 0 and len(document["tasks"]) == 8
+    assert set(document["tasks"]["damage1-spin"]["odl"]) == {"auc", "balanced_accuracy", "false_alarm_rate"}
+    assert document["mean"]["odl"]["auc"] >= 0.995
+    assert document["mean"]["odl"]["balanced_accuracy"] >= 0.96
+    assert document["mean"]["odl"]["false_alarm_rate"] <= 0.03
+    assert max(task["odl"]["false_alarm_rate"] for task in document["tasks"].values()) <= 0.10
+    assert list(document["retraining"]) == ["0", "8", "16", "32", "64"]
+    assert document["retraining"]["64"]["plain"] > document["retraining"]["0"]["plain"]
+    assert (tmp_path / "tasks.csv").read_text().startswith("name,no_odl_auc")
+    assert (tmp_path / "tasks.svg").read_text().startswith("<svg")
+
+
+def test_errors_are_one_line_with_the_mend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "accuracy", "--data", str(tmp_path)]) == 2
+    assert "name the folder that does" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="rows of 10 numbers for a node of 255"), Node(Settings(columns=255)) as node:
+        node.live(np.zeros((1, 10)))
