@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint natmods firmware lock clean
+.PHONY: help setup demo test lint bench natmods firmware lock clean
 
 help:
 	@echo 'make demo     set up, then show it: a broker, a gateway and three nodes (ARGS="--data DIR" plays recordings)'
 	@echo 'make test     set up, then all checks and tests'
 	@echo 'make setup    only set up: Python packages into .venv, MicroPython and native modules into build/'
 	@echo 'make lint     ruff and mypy'
+	@echo 'make bench    set up with the peers to compare with, then every table and plot (ARGS="--data DIR")'
 	@echo 'make natmods  the C kernels for the Pico (armv6m), the Pico 2 (armv7emsp) and this machine'
 	@echo 'make firmware firmware to flash, for all boards (or BOARD=rpi_pico), into build/firmware/'
 	@echo 'make lock     pin the Python packages anew from pyproject.toml (needs uv)'
@@ -29,6 +30,12 @@ test: setup lint
 	@PYTHONPATH=tools $(PYTHON) -m fieldelm_tools.debian chromium chromium-driver || echo 'the dashboard is not looked at'
 	$(BIN)/pytest $(ARGS)
 
+bench: setup
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bench.lock
+	$(BIN)/fieldelm bench accuracy --peers --csv build/bench --plot build/bench $(ARGS)
+	$(BIN)/fieldelm bench accuracy --features raw511 $(ARGS)
+	$(BIN)/fieldelm bench accuracy --suite all --peers --csv build/bench --plot build/bench $(ARGS)
+
 natmods: setup
 	@$(BIN)/fieldelm build natmods
 
@@ -39,6 +46,7 @@ UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate
 lock:
 	$(UV_COMPILE) --extra demo --extra build --extra dev pyproject.toml -o requirements.lock
 	$(UV_COMPILE) --group micropython -o requirements-micropython.lock
+	$(UV_COMPILE) --extra bench pyproject.toml -o requirements-bench.lock
 
 clean:
 	rm -rf .venv build
