@@ -28,6 +28,7 @@ lint: setup
 test: setup lint
 	@PYTHONPATH=tools $(PYTHON) -m fieldelm_tools.debian mosquitto mosquitto-clients nodejs npm
 	@PYTHONPATH=tools $(PYTHON) -m fieldelm_tools.debian chromium chromium-driver || echo 'the dashboard is not looked at'
+	-@$(BIN)/fieldelm build firmware --board rpi_pico && $(BIN)/fieldelm build firmware --plain --board rpi_pico
 	$(BIN)/pytest $(ARGS)
 
 bench: setup
