@@ -6,7 +6,7 @@ from test_chips_on_pico import AIRTIME_US, FRAME, SX1262_PROGRAM, SX1276_PROGRAM
 
 from fieldelm_tools.air import AirOptions, AirServer
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_a_frame_goes_through_the_air_server(bench):

@@ -5,7 +5,7 @@ import struct
 import pytest
 from emulated_chips import ADXL345_I2C, ADXL345_SPI, LIS3DH_SPI, SX1262, SX1276
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 SX1276_PROGRAM = """
 from machine import Pin, SPI

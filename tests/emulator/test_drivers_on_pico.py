@@ -8,7 +8,7 @@ from emulated_chips import ADXL345_I2C, ADXL345_SPI, LIS3DH_SPI, SX1262, SX1276
 
 from fieldelm_tools import firmware as builder
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 SPI1 = (
     "from machine import Pin, SPI\nimport time\n"

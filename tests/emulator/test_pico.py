@@ -9,7 +9,7 @@ from emulated_chips import ADXL345_I2C, SX1276
 
 from fieldelm_tools.emulator import EmulatorError
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_boots_to_a_repl_that_mpremote_reaches(bench, mpremote, tmp_path):

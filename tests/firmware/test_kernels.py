@@ -31,7 +31,7 @@ def check_modules(target, native):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("architecture", ["armv6m", "armv7emsp"])
 def test_kernels_on_an_emulated_processor(architecture, tool_chain, qemu):
     """On the Cortex-M4F floats cross calls of the firmware as on the Pico 2, and otherwise within the native module."""
@@ -39,7 +39,7 @@ def test_kernels_on_an_emulated_processor(architecture, tool_chain, qemu):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_kernels_on_the_emulated_pico(tool_chain, pico):
     """Here an unaligned access is a fault, as on the chip."""
     target = pico()

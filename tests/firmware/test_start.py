@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 CHIPS = [
     {"type": "sx1276", "spi": {"sck": 10, "mosi": 11, "miso": 12, "cs": 13}, "pins": {"reset": 14, "dio0": 15}},

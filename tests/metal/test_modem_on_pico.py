@@ -13,7 +13,7 @@ from fieldelm_gateway.config import Radio
 from fieldelm_gateway.ingress import Tick, Uplink
 from fieldelm_gateway.ingress_serial import SerialRadio
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 PACE = {"host_pace": {"ratio": 1, "window_s": 1.5}}  # the test at the cable lives in real time
 
 

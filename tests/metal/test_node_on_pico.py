@@ -9,7 +9,7 @@ from emulated import BATTERY, FAN, NODE, RADIOS, SENSOR, Port
 
 from fieldelm import codes, frame
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 HEAP = 160_000  # bytes that stay free once the app runs
 MEASURE = """
 import gc
