@@ -225,7 +225,6 @@ def read_hello(node: Node, plain: bytes) -> tuple[Node, int]:
     firmware = values["firmware"]
     card = dataclasses.replace(
         node.card,
-        boots=node.card.boots + 1,
         firmware=f"{firmware >> 16}.{firmware >> 8 & 255}.{firmware & 255}",
         boot_cause=_name(codes.BOOT_CAUSES, values["boot_cause"], "boot cause"),
         policy=_name(codes.POLICIES, values["policy"], "policy"),

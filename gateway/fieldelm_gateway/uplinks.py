@@ -137,7 +137,11 @@ def _alert(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> tu
     batch.notes.append(f"{node.name}: {alert.type} ({alert.severity})")
     slot = dataclasses.replace(slot, last_sequence=max(sequence, slot.last_sequence or 0))
     alarm = node.alarm.with_event(told, documents.event_ms(uplink, alert))
-    return dataclasses.replace(node, keys=node.keys_with(slot), alarm=alarm), "accepted"
+    card = node.card
+    if alert.type == "boot":  # counted here: a HELLO is also said by a node that has heard nothing for a day
+        card = dataclasses.replace(card, boots=card.boots + 1)
+        batch.cards_changed = True
+    return dataclasses.replace(node, keys=node.keys_with(slot), card=card, alarm=alarm), "accepted"
 
 
 def _status(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> Node:

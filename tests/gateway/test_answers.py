@@ -229,7 +229,20 @@ def test_a_hello_fills_the_node_s_card(bench):
         "ask",
         600,
     )
-    assert (card["bands"], card["band_low_hz"], card["band_high_hz"], card["boots"]) == (64, 1.0, 641.0, 1)
+    assert (card["bands"], card["band_low_hz"], card["band_high_hz"], card["boots"]) == (64, 1.0, 641.0, 0)
+
+
+def test_boots_are_counted_by_their_event_not_by_every_hello(bench):
+    node = bench.node()
+    for _ in range(3):
+        bench.hear(node.hello())
+    boot = node.alert("boot")
+    bench.hear(boot)
+    bench.hear(node.alert("machine_alarm"))
+    bench.hear(node.alert("boot", sequence=1))  # the same event, sent again
+    bench.tick()
+    (card,) = bench.current("/nodes")["nodes"]
+    assert card["boots"] == 1
 
 
 def test_availability_tolerates_lost_heartbeats(bench):

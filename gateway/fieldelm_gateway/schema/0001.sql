@@ -10,7 +10,7 @@ CREATE TABLE node (
     created_ms INTEGER NOT NULL,
     last_seen_ms INTEGER,
     -- what the last HELLO told; NULL until the first
-    boots INTEGER NOT NULL DEFAULT 0,       -- HELLOs heard
+    boots INTEGER NOT NULL DEFAULT 0,       -- boot events
     firmware TEXT,
     boot_cause TEXT,
     policy TEXT,
