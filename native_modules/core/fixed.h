@@ -84,7 +84,7 @@ typedef struct {
     int32_t beta_bound;    // |beta[...]| is nowhere larger
     int32_t p_bits;        // P_ij = p[...] 2^-p_bits sigma 2^-30
     uint32_t sigma;        // 2^30 <= sigma < 2^31: forgetting multiplies it
-    uint32_t inverse_forgetting; // 2^30 / lambda
+    uint32_t forgetting, inverse_forgetting; // 2^30 lambda, 2^30 / lambda
     int32_t scale_bits;    // sqrt(weight_i) = scale_i 2^-scale_bits
     uint32_t rows;         // learned
 } fieldelm_fixed_model_t;

@@ -183,7 +183,7 @@ static inline uint32_t next(uint32_t *x, uint32_t *y) {
 void fieldelm_fixed_init(int32_t *model, size_t n, size_t h, uint32_t seed, int32_t x_bits, float gain, float bias_scale,
     float variance) {
     fieldelm_fixed_model_t head = { FIXED_FORMAT, (uint16_t)n, (uint16_t)h, seed, 0, 0, 0.0f, x_bits, rounded(gain * 4096.0f),
-        rounded(bias_scale * 4096.0f), 0, HALF, 0, 1u << 30, 1u << 30, 0, 0 };
+        rounded(bias_scale * 4096.0f), 0, HALF, 0, 1u << 30, 1u << 30, 1u << 30, 0, 0 };
     uint32_t x = (seed >> 16) ^ 0x9e37, y = (seed & 0xffff) ^ 0x79b9;
     if (x == 0 && y == 0) {
         y = 1; // the only state that never changes
@@ -211,7 +211,9 @@ void fieldelm_fixed_init(int32_t *model, size_t n, size_t h, uint32_t seed, int3
 }
 
 void fieldelm_fixed_forget(int32_t *model, float lambda) {
-    ((fieldelm_fixed_model_t *)model)->inverse_forgetting = (uint32_t)(1073741824.0f / lambda);
+    fieldelm_fixed_model_t *head = (fieldelm_fixed_model_t *)model;
+    head->forgetting = (uint32_t)(1073741824.0f * lambda);
+    head->inverse_forgetting = (uint32_t)(1073741824.0f / lambda);
 }
 
 // P's numbers times 2^shift (negative: rounded, and the diagonal raised so that P stays positive)
@@ -565,7 +567,7 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
     }
     // d = lambda + a'Pa, 30 binary places, rounded up (sum by half a unit of every u)
     sum += sum_a / 2 + 1;
-    int64_t d = (int64_t)(((uint64_t)1 << 60) / head->inverse_forgetting) + 1
+    int64_t d = (int64_t)head->forgetting + 1
         + shifted(sum * (int32_t)((head->sigma >> 15) + 1), down - head->p_bits - 7);
     int32_t d_shift = (int32_t)bits_of((uint64_t)d) - 16;
     uint32_t inverse = 0x80000000u / ((uint32_t)(d >> d_shift) + 1); // 2^15 <= inverse < 2^16

@@ -45,8 +45,11 @@ static int32_t product(int32_t a, int32_t b) { // of numbers with 28 binary plac
 static void turn(uint32_t i, uint32_t n, int32_t *cosine, int32_t *sine) {
     const int32_t one = 1 << 28;
     uint32_t octant = 8 * i / n, rest = 8 * i - octant * n;
-    // angle within the octant, mirrored in the odd ones; 210828714 is pi/4
-    int32_t t = (int32_t)((int64_t)210828714 * (octant & 1 ? n - rest : rest) / n), z = product(t, t);
+    // part of the octant, mirrored in the odd ones, by long division with 2^14 for a digit (that of 64 bits is large); then the
+    // angle, 210828714 being pi/4
+    rest = octant & 1 ? n - rest : rest;
+    uint32_t upper = (rest << 14) / n, lower = (((rest << 14) - upper * n) << 14) / n;
+    int32_t t = product(210828714, (int32_t)((upper << 14) + lower)), z = product(t, t);
     int32_t c = one - product(z, one / 2 - product(z, one / 24 - product(z, one / 720 - z / 40320)));
     int32_t s = t - product(product(t, z), one / 6 - product(z, one / 120 - product(z, one / 5040 - z / 362880)));
     bool swap = ((octant + 1) & 2) != 0;

@@ -9,8 +9,22 @@ from core import FOLDER, WARNINGS
 
 SIZE, U32 = ctypes.c_size_t, ctypes.c_uint32
 HEAD = [
-    "format", "n_h", "seed", "register", "inverse_n", "x_bits", "gain", "bias", "range", "beta_bound", "p_bits",
-    "sigma", "inverse_forgetting", "scale_bits", "rows",
+    "format",
+    "n_h",
+    "seed",
+    "register",
+    "inverse_n",
+    "x_bits",
+    "gain",
+    "bias",
+    "range",
+    "beta_bound",
+    "p_bits",
+    "sigma",
+    "forgetting",
+    "inverse_forgetting",
+    "scale_bits",
+    "rows",
 ]
 
 

@@ -1,12 +1,13 @@
 """Runs on MicroPython: ten windows of a machine through the fixed-point kernels, all in whole numbers; prints check sums.
 
-micropython mp_fixed.py
+micropython mp_fixed.py [MODULE]
 """
 
+import sys
 from array import array
 from binascii import crc32
 
-import fieldelm_native as kernels
+kernels = __import__(sys.argv[1] if len(sys.argv) > 1 else "fieldelm_native")
 
 N, H, SIZE = 64, 22, 1024
 
