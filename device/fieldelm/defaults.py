@@ -86,8 +86,8 @@ NOISE_ROWS = 64  # the same for the noise of a row
 WEAR_SETTLE = 256  # rows of watching that set the zero
 WEAR_BLOCK = 16  # rows of which the mean is taken
 WEAR_JUMP = 2.0  # a step from block to block above this is no wear
-WEAR_LIMIT = 5.0  # level that is an alarm
-WEAR_WATCH = 3.0  # level above which nothing is learned
+WEAR_LIMIT = 4.5  # level that is an alarm
+WEAR_WATCH = 2.0  # level above which nothing is learned
 WEAR_FLOOR = 0.05  # no input is trusted better than this
 WEAR_WIDEN = 1.25  # a rise that came back makes the limit so much higher than its peak
 
