@@ -364,8 +364,8 @@ static FIELDELM_HOT void project(model_t m, work_t w) {
     while (size > 64 && size >= 4 * m.h) {
         size /= 2;
     }
-    for (size_t i = 0; i < size; ++i) {
-        w.e[i] = 0;
+    for (int32_t *e = w.e; e < w.e + size; e += 8) { // size is a multiple of 64
+        e[0] = e[1] = e[2] = e[3] = e[4] = e[5] = e[6] = e[7] = 0;
     }
 #if defined(FIELDELM_ARMV6M)
     fieldelm_armv6m_fold(w.x, m.n, state, w.e, size);
