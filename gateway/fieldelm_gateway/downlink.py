@@ -68,6 +68,10 @@ class DutyCycle:
             return False
         if self.limit_us is None:
             self.used_us(monotonic_ms)
-        self._spent.append((monotonic_ms, airtime_us))
+        if self._spent and self._spent[-1][0] // 1000 == monotonic_ms // 1000:  # a second at a time: an hour stays small
+            airtime_before = self._spent.pop()[1]
+            self._spent.append((monotonic_ms, airtime_before + airtime_us))
+        else:
+            self._spent.append((monotonic_ms, airtime_us))
         self._total_us += airtime_us
         return True
