@@ -1,6 +1,6 @@
 """Every constant of the learner, in one place, the same for every machine.
 
-They were chosen once, on the cooling-fan recordings that the documentation names, and then frozen;
+They were chosen on the cooling-fan recordings that the documentation names, with the streams it reports in view;
 docs/reference/learning.md says what each was measured on and what it costs to change it. A key of the same name in
 lower case in the ``learn`` section of the configuration is *not* read: what a user may choose is in the configuration,
 what a developer may choose is here.
