@@ -1,12 +1,13 @@
 """`fieldelm flash`: drives and UF2 files as data; MicroPython's REPL and the whole way on an emulated Pico."""
 
 import os
+import pty
 import shutil
 import socket
 import struct
-import subprocess
 import threading
 import time
+import tty
 from types import SimpleNamespace
 
 import pytest
@@ -257,13 +258,10 @@ def test_an_interrupted_installation_does_not_start_and_is_repeated(pico, fielde
         assert 5 < len([path for path in there if path.startswith("lib/fieldelm/")]) < 30
         assert "main.py" not in there
         assert device.read("main.before_fieldelm.py") == b"import machine\n# mine\n"
-    process = fieldelm("flash", "--natmod", "--board", "rpi_pico", "--port", port, start=True)
-    for line in process.stderr:
-        if "60 %" in line:
-            emulator.command("power_cut", operation=1)
-            break
-    cut = fieldelm.ended(process)
-    assert cut.code == 1
+    emulator.command("power_cut", operation=60)  # about in the middle of what is left
+    cut = fieldelm("flash", "--natmod", "--board", "rpi_pico", "--port", port)
+    assert cut.code == 1, cut
+    assert emulator.wait_for(lambda event: event["event"] == "power_cut", 1)
     assert "Traceback" not in cut.err
     done = fieldelm("flash", "--natmod", "--board", "rpi_pico", "--port", port)
     assert done.code == 0, done
@@ -306,17 +304,33 @@ def test_files_are_verified_and_a_full_file_system_is_told(pico):
 
 
 @pytest.mark.slow
-def test_a_pty_serves_as_well_as_a_socket(pico, tmp_path):
-    if not shutil.which("socat"):
-        pytest.skip("no socat to make a pty: `sudo apt-get install socat`")
+def test_a_pty_serves_as_well_as_a_socket(pico):
     emulator = pico(plain=True)
-    link = tmp_path / "pico"
-    host = emulator.address().removeprefix("socket://")
-    bridge = subprocess.Popen(["socat", f"PTY,raw,echo=0,link={link}", f"TCP:{host}"])
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    link = socket.create_connection(("127.0.0.1", emulator.ports["node"]))
+
+    def pump(read, write):
+        try:
+            while data := read(4096):
+                write(data)
+        except OSError:
+            pass
+
+    pumps = [
+        threading.Thread(target=pump, args=(link.recv, lambda data: os.write(master, data)), daemon=True),
+        threading.Thread(target=pump, args=(lambda size: os.read(master, size), link.sendall), daemon=True),
+    ]
+    for thread in pumps:
+        thread.start()
     try:
-        with Device(str(link)) as device:
+        with Device(os.ttyname(slave)) as device:
             assert device.about.chip == "RP2040"
-            assert device.put({"x": bytes(range(256))}) == ["x"]
+            data = bytes(range(256)) * 20
+            assert device.put({"x": data}) == ["x"]
+            assert device.read("x") == data
     finally:
-        bridge.terminate()
-        bridge.wait()
+        emulator.close()  # ends the one pump, and the closed master the other
+        os.close(slave)
+        os.close(master)
+        link.close()
