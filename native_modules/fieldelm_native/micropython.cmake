@@ -15,6 +15,6 @@ target_sources(usermod_fieldelm_native INTERFACE
     ${FIELDELM_CORE_DIR}/armv6m_elm.S
 )
 target_include_directories(usermod_fieldelm_native INTERFACE ${FIELDELM_CORE_DIR})
-# the pico-sdk's linker script copies this section to RAM
-target_compile_definitions(usermod_fieldelm_native INTERFACE FIELDELM_HOT_SECTION=".time_critical.fieldelm")
+# The pico-sdk's linker script copies section .time_critical to RAM: FIELDELM_HOT_SECTION=".time_critical.fieldelm" puts the hot
+# loops of the fixed-point kernels there, for 3 kB. They stay in flash as long as the node runs the float kernels.
 target_link_libraries(usermod INTERFACE usermod_fieldelm_native)

@@ -279,6 +279,7 @@ def build_environment(tree: Path) -> dict[str, str]:
         "LDFLAGS": f"-L{stubs}",
         "MICROPY_MPYCROSS": str(own_mpy_cross(tree)),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",  # MicroPython's build scripts write sets out: the order of built-in modules
     }
     if sources.checkout() is None:
         variables |= {"MICROPY_GIT_TAG": sources.MICROPYTHON_TAG, "MICROPY_GIT_HASH": ""}
