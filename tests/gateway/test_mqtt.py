@@ -289,7 +289,8 @@ def test_a_broker_whose_rules_refuse_a_topic_gets_it_when_they_allow_it(world):
     node = world.node()
     world.start_gateway()
     world.modem.exchange(node.alert())
-    wait_for(lambda: "check its access rules" in world.gateway.said())
+    # Mosquitto 2.0.11 hangs up right behind its refusal, which may then be all that is seen of it
+    wait_for(lambda: "check its access rules" in world.gateway.said() or "the broker hung up" in world.gateway.said())
     assert _outbox(world) == 1
     rules.write_text("topic readwrite #\n")
     world.broker.reload()

@@ -25,7 +25,7 @@ from . import environment, rom
 
 HEAP = "192k"
 """what a Pico leaves for data, where the code runs in place (rom.py)"""
-HEAP_WITH_CODE = "320k"
+HEAP_WITH_CODE = "448k"
 """the same and room for the code, which other ports of MicroPython keep in the heap"""
 RESTART = 64
 """exit code of a node that wants to be started again (boards/sim/board.py)"""
