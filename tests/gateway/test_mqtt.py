@@ -55,7 +55,7 @@ def test_a_broker_that_comes_later_gets_everything_events_first(world):
     subscriber = world.subscribe()
     # the subscriber may have come after the first of them: what counts is what the gateway still has
     wait_for(lambda: _outbox(world) == 0)
-    assert subscriber.of(f"node/{node.eui}/state")[-1]["learned_rows"] == 29
+    wait_for(lambda: subscriber.of(f"node/{node.eui}/state")[-1]["learned_rows"] == 29)
 
 
 def test_lanes_events_first_each_in_order(world):
