@@ -6,19 +6,18 @@ Everything is allocated here, once. One cycle is: window, talk, sleep until the 
 """
 
 import json
-import struct
 from array import array
 
 from micropython import const
 
-from fieldelm import __version__, codes, frame, kernels, payloads
+from fieldelm import codes, frame, reports
+from fieldelm.commands import Commands, Settings
 from fieldelm.events import EventQueue
 from fieldelm.link import Link
 from fieldelm.storage import Counters, Record, StorageError
 from fieldelm.watcher import Watcher
 
 _STATUS_SPACING_MS = const(120000)  # a change of state brings the next STATUS forward, but not more often
-_RECENT = const(4)  # gateways whose last command is remembered
 _COMMANDS_AT_ONCE = const(8)
 _SAVE_EVERY_MS = const(6 * 3600 * 1000)
 _SAVE_AGAIN_MS = const(15 * 60000)  # after a file system that was full or failed
@@ -28,24 +27,9 @@ _FIRST_WORD_MS = const(8000)
 _PRIMARY_CELL_HYSTERESIS_MV = const(100)
 
 
-def q8_8(value):
-    """A ratio as unsigned Q8.8; not a number and what is beyond saturate."""
-    if not value < 255.99:
-        return 0xFFFF
-    return max(int(value * 256 + 0.5), 0)
-
-
 def _known(value):
     # JSON knows no NaN
     return value if value == value else None
-
-
-def _restored(record, buffer):
-    # what can be had again (settings from the configuration) does not stop the node when it is spoilt
-    try:
-        return record.read(buffer)
-    except StorageError:
-        return False
 
 
 class Node:
@@ -58,13 +42,12 @@ class Node:
         self.counters = Counters("counters")
         self.link = Link(config, board.radio, board.clock, self.counters)
         self.events = EventQueue()
-        self._settings = Record("settings")
-        self._commands = Record("commands")
         self._model = Record("model")
         self.period_ms = int(config["sense"]["period_s"] * 1000)
         self.heartbeat_ms = config["link"]["heartbeat_s"] * 1000
-        self._restore_settings()
-        self._restore_commands()
+        self.settings = Settings(self)
+        self.settings.restore()
+        self._commands = Commands(self)
         sense = config["sense"]
         if sense["kind"] != board.sensor.kind:
             raise ValueError('sense: "kind" is "%s", but this sensor gives "%s"' % (sense["kind"], board.sensor.kind))
@@ -76,11 +59,11 @@ class Node:
         self.model_restored = self._restore_model()
         self._battery_is_low = False
         self._sensor_silent = False
-        self._fault_at_start = getattr(board, "reports_fault", None)
+        self.fault_at_start = getattr(board, "reports_fault", None)
         self._reported_state = None
         self._service_until_ms = None  # somebody works on the machine: nothing is sensed, learned or decided
         now = self.clock.now_ms()
-        self._started_ms = now
+        self.started_ms = now
         self._next_window_ms = now
         self._next_status_ms = now
         self._last_status_ms = now - _STATUS_SPACING_MS
@@ -88,30 +71,10 @@ class Node:
         # nodes that were switched on together do not speak together
         self._radio_rests_until_ms = now + self.link.random_below(_FIRST_WORD_MS)
         self._hello_due_ms = now  # None when a gateway has answered it
-        self._say("boot", {"cause": codes.BOOT_CAUSES[board.boot_cause], "model_restored": self.model_restored})
+        self.say("boot", {"cause": codes.BOOT_CAUSES[board.boot_cause], "model_restored": self.model_restored})
         self._queue("boot")
 
     # what must outlast a power cut
-
-    def _restore_settings(self):
-        settings = bytearray(5)
-        if _restored(self._settings, settings):
-            policy, period_s, heartbeat_s = struct.unpack("<BHH", settings)
-            self.config["learn"]["policy"] = codes.POLICIES[policy]
-            self.period_ms = period_s * 1000 if period_s else self.period_ms
-            self.heartbeat_ms = heartbeat_s * 1000
-
-    def _save_settings(self):
-        # a period below one second comes from the configuration only and is stored as 0
-        policy = codes.POLICIES.index(self.watcher.policy)
-        settings = struct.pack("<BHH", policy, self.period_ms // 1000, self.heartbeat_ms // 1000)
-        return "ok" if self._stored(self._settings, (settings,)) else "failed"
-
-    def _restore_commands(self):
-        # rows of gateway, sequence, command, result; gateway 0 is a free row
-        self._answered = bytearray(5 * _RECENT)
-        if not _restored(self._commands, self._answered):
-            self._answered[:] = bytes(5 * _RECENT)
 
     def _restore_model(self):
         try:
@@ -130,20 +93,22 @@ class Node:
         """
         self._saved_ms = self.clock.now_ms()
         buffers = self.watcher.save()
-        if buffers is not None and not self._stored(self._model, buffers):
+        if buffers is not None and not self.stored(self._model, buffers):
             self._saved_ms += _SAVE_AGAIN_MS - _SAVE_EVERY_MS
 
-    def _stored(self, record, parts):
+    def stored(self, record, parts):
+        """Store a record; False, and said on the console, if the file system is full or fails."""
         try:
             record.store(parts)
             return True
         except OSError as error:
-            self._say("storage", {"problem": str(error)})
+            self.say("storage", {"problem": str(error)})
             return False
 
     # what a person on the console sees
 
-    def _say(self, kind, values):
+    def say(self, kind, values):
+        """One JSON line on the console."""
         if self.config["console"] != "off":
             values["kind"] = kind
             values["t_ms"] = self.clock.now_ms()
@@ -152,7 +117,7 @@ class Node:
     def _say_row(self):
         if self.config["console"] == "rows":
             w = self.watcher
-            self._say(
+            self.say(
                 "row",
                 {
                     "state": w.state,
@@ -181,11 +146,11 @@ class Node:
         """Take one window and judge it. Raises EOFError when a recording has ended."""
         try:
             got = self.board.sensor.read(self._window)
-            self._fault_at_start = None
+            self.fault_at_start = None
         except OSError as error:
             got = 0
             if not self._sensor_silent:
-                self._say("sensor", {"problem": str(error)})
+                self.say("sensor", {"problem": str(error)})
         self._sensor_silent = not got
         now = self.clock.now_ms()
         w = self.watcher
@@ -201,7 +166,7 @@ class Node:
             sequence = self.counters.next_sequence()
         except OSError as error:  # it cannot be told apart from others: no gateway could take it
             self.events.lost += 1
-            self._say("storage", {"problem": str(error)})
+            self.say("storage", {"problem": str(error)})
             return
         self.events.add(
             name,
@@ -209,13 +174,14 @@ class Node:
             self.clock.now_ms(),
             codes.VERDICTS.index(w.verdict),
             w.mode,
-            self._ratio(),
+            self.score_ratio(),
             w.bands[0],
             w.bands[1],
         )
-        self._say("event", {"event": name})
+        self.say("event", {"event": name})
 
-    def _ratio(self):
+    def score_ratio(self):
+        """Score over threshold; 0 where there is none."""
         w = self.watcher
         ratio = w.score / w.threshold if w.threshold and w.score is not None else 0.0
         return ratio if ratio == ratio else 0.0  # NaN: there is no score or no threshold yet
@@ -243,7 +209,7 @@ class Node:
         try:
             self._talk()
         except OSError as error:
-            self._say("radio", {"problem": str(error)})
+            self.say("radio", {"problem": str(error)})
             self._radio_rests_until_ms = self.clock.now_ms() + _RETRY_RADIO_MS
 
     def _talk(self):
@@ -278,181 +244,50 @@ class Node:
         # type of the answer, 0 for none
         link = self.link
         answer = link.exchange(kind, end, ack_wanted)
-        self._say("sent", {"type": name, "bytes": link.length, "counter": link.counter, "acked": bool(answer)})
+        self.say("sent", {"type": name, "bytes": link.length, "counter": link.counter, "acked": bool(answer)})
         return answer
 
     def _hello(self):
-        w = self.watcher
-        link = self.link
-        major, minor, patch = [int(part) for part in __version__.split(".")[:3]]
-        low_hz, high_hz = w.band_range_hz()
-        end = payloads.pack_into(
-            payloads.HELLO,
-            link.buffer,
-            link.payload_start(frame.HELLO),
-            {
-                "firmware": major << 16 | minor << 8 | patch,
-                "boot_cause": self.board.boot_cause,
-                "policy": codes.POLICIES.index(w.policy),
-                "kernels_native": kernels.NAME == "native",
-                "model_restored": self.model_restored,
-                "reports_fault": codes.SENSOR_FAULTS.index(w.sensor_fault or self._fault_at_start),
-                "heartbeat_s": self.heartbeat_ms // 1000,
-                "window_period_s": self.period_ms // 1000,
-                "bands": w.band_count,
-                "band_low_dhz": int(low_hz * 10 + 0.5),
-                "band_high_dhz": int(high_hz * 10 + 0.5),
-                "last_sequence": self.counters.sequence & 0xFFFF,
-            },
-        )
-        heard = self._exchange(frame.HELLO, "HELLO", end, True)
+        heard = self._exchange(frame.HELLO, "HELLO", reports.hello(self), True)
         self._hello_due_ms = None if heard else self.clock.now_ms() + self.heartbeat_ms
 
     def _alert(self, event):
-        link = self.link
-        start = link.payload_start(frame.ALERT)
-        end = payloads.pack_into(
-            payloads.ALERT,
-            link.buffer,
-            start,
-            {
-                "event": event.code,
-                "severity": event.severity,
-                "verdict": event.verdict,
-                "policy": codes.POLICIES.index(self.watcher.policy),
-                "mode": event.mode,
-                "score_ratio": q8_8(event.score_ratio),
-                "age_s": (self.clock.now_ms() - event.born_ms + 500) // 1000,
-                "band_a": event.band_a,
-                "band_b": event.band_b,
-                "sequence": event.sequence & 0xFFFF,
-            },
-        )
-        if self._exchange(frame.ALERT, "ALERT", end, True):
+        if self._exchange(frame.ALERT, "ALERT", reports.alert(self, event), True):
             self.events.delivered(event)
         else:
             self.events.failed(event, self.clock.now_ms(), self.link.random_below(1000))
 
     def _status(self):
-        w = self.watcher
-        link = self.link
-        now = self.clock.now_ms()
-        battery = self.board.battery_mv()
-        temperature = self.board.temperature_c()
-        snr = link.downlink_snr
-        end = payloads.pack_into(
-            payloads.STATUS,
-            link.buffer,
-            link.payload_start(frame.STATUS),
-            {
-                "state": codes.STATES.index(self.state()),
-                "policy": codes.POLICIES.index(w.policy),
-                "verdict": codes.VERDICTS.index(w.verdict),
-                "mode": w.mode,
-                "change_unconfirmed": w.change_unconfirmed,
-                "kernels_native": kernels.NAME == "native",
-                "reserved": 0,
-                "sensor_fault": codes.SENSOR_FAULTS.index(w.sensor_fault),
-                "score_ratio": q8_8(self._ratio()),
-                "rms_g": int(w.rms_g * 10000 + 0.5) if w.rms_g == w.rms_g else 0,
-                "rms_velocity": int(w.rms_velocity * 100 + 0.5) if w.rms_velocity == w.rms_velocity else 0,
-                "learned_rows": w.learned_rows,
-                "battery_mv": battery or 0,
-                "temperature_c": -128 if temperature is None else max(round(temperature), -127),
-                "waiting_events": len(self.events),
-                "lost_events": self.events.lost,
-                "heartbeat_s": self.heartbeat_ms // 1000,
-                "window_period_s": self.period_ms // 1000,
-                "uptime_h": (now - self._started_ms) // 3600000,
-                "downlink_snr": -128 if snr is None else max(snr // 4, -127),
-            },
-        )
-        self._last_status_ms = now
+        end = reports.status(self)
+        self._last_status_ms = now = self.clock.now_ms()
         # a little early, each time by another amount: two nodes that collide once do not collide again
         self._next_status_ms = now + self.heartbeat_ms - self.link.random_below(self.heartbeat_ms // 16)
         self._reported_state = self.state()
         self._exchange(frame.STATUS, "STATUS", end, False)
 
-    # commands
-
     def _carry_out(self):
-        # Carry out the command in the link's answer and respond; return the type of the answer to the response. A command that
-        # was answered before is answered again, not carried out again.
-        link = self.link
+        # carry out the command in the link's answer and respond; type of the answer to the response
         try:
-            code, sequence, arguments = link.command()
+            end, done = self._commands.carry_out()
         except ValueError:
             return 0
-        gateway = link.answer_gateway
-        row = self._answered_row(gateway)
-        known = self._answered[row] == gateway and struct.unpack_from("<HB", self._answered, row + 1) == (
-            sequence,
-            code,
-        )
-        if known:
-            result = self._answered[row + 4]
-        else:
-            result = codes.RESULTS.index(self._execute(code, arguments))
-            struct.pack_into("<BHBB", self._answered, row, gateway, sequence, code, result)
-            self._stored(self._commands, (self._answered,))
-        name = codes.COMMANDS[code] if code < len(codes.COMMANDS) else str(code)
-        self._say("command", {"command": name, "result": codes.RESULTS[result], "repeated": known})
-        end = payloads.pack_into(
-            payloads.RESPONSE,
-            link.buffer,
-            link.payload_start(frame.RESPONSE),
-            {"command": code, "command_sequence": sequence, "gateway": gateway, "result": result},
-        )
         answer = self._send(frame.RESPONSE, "RESPONSE", end, True)
-        if name == "reboot" and not known and codes.RESULTS[result] == "ok":
+        if done == "reboot":
             self.save_model()
             self.board.reboot()
         return answer
 
-    def _answered_row(self, gateway):
-        # the gateway's row, or a free one, or the first
-        for row in range(0, 5 * _RECENT, 5):
-            if self._answered[row] == gateway:
-                return row
-        for row in range(0, 5 * _RECENT, 5):
-            if self._answered[row] == 0:
-                return row
-        return 0
+    # what commands change
 
-    def _execute(self, code, arguments):
-        name = codes.COMMANDS[code] if 0 < code < len(codes.COMMANDS) else None
-        if name is None:
-            return "unknown_command"
-        table = payloads.ARGUMENTS[name]
-        if len(arguments) != payloads.size(table):
-            return "bad_arguments"
-        given = payloads.unpack(table, arguments)
-        w = self.watcher
-        if name == "retrain":
-            return "ok" if w.retrain(self.clock.now_ms()) else "not_now"
-        if name == "policy":
-            if given["policy"] >= len(codes.POLICIES):
-                return "bad_arguments"
-            w.set_policy(codes.POLICIES[given["policy"]])
-            return self._save_settings()
-        elif name == "interval":
-            period_s = given["window_period_s"]
-            heartbeat_s = given["heartbeat_s"]
-            if heartbeat_s and heartbeat_s < 10:
-                return "bad_arguments"
-            if period_s:
-                self.period_ms = period_s * 1000
-            if heartbeat_s:
-                self.heartbeat_ms = heartbeat_s * 1000
-            self._next_status_ms = min(self._next_status_ms, self.clock.now_ms() + self.heartbeat_ms)
-            return self._save_settings()
-        elif name == "identify":
-            self.board.identify(given["seconds"])
-        elif name == "service":
-            self._service_until_ms = self.clock.now_ms() + given["minutes"] * 60000
-        elif name != "reboot":
-            return "ok" if getattr(w, name)() else "not_now"  # commission, confirm_change, call_fault
-        return "ok"  # reboot happens after the answer
+    def set_interval(self, period_ms, heartbeat_ms):
+        """Window period and heartbeat; 0 leaves one as it is."""
+        self.period_ms = period_ms or self.period_ms
+        self.heartbeat_ms = heartbeat_ms or self.heartbeat_ms
+        self._next_status_ms = min(self._next_status_ms, self.clock.now_ms() + self.heartbeat_ms)
+
+    def start_service(self, duration_ms):
+        """Somebody works on the machine: sense, learn and decide nothing for so long; 0 ends it."""
+        self._service_until_ms = self.clock.now_ms() + duration_ms
 
     # the cycle
 

@@ -5,7 +5,8 @@ import gc
 from bench import Board, Reboot, configuration, silence
 
 from fieldelm import codes, frame, payloads
-from fieldelm.node import Node, q8_8
+from fieldelm.node import Node
+from fieldelm.reports import q8_8
 
 _TRAIN = 24
 _CALIBRATE = 12
