@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint bench natmods firmware lock clean
+.PHONY: help setup demo test nightly lint bench natmods firmware lock clean
 
 help:
 	@echo 'make demo     set up, then show it: a broker, a gateway and three nodes (ARGS="--data DIR" plays recordings)'
 	@echo 'make test     set up, then all checks and tests'
+	@echo 'make nightly  the long sweeps: hours of power cuts, attackers, fuzzing and load (ARGS="-k fuzz" picks some)'
 	@echo 'make setup    only set up: Python packages into .venv, MicroPython and native modules into build/'
 	@echo 'make lint     ruff and mypy'
 	@echo 'make bench    set up with the peers to compare with, then every table and plot (ARGS="--data DIR")'
@@ -30,6 +31,10 @@ test: setup lint
 	@PYTHONPATH=tools $(PYTHON) -m fieldelm_tools.debian chromium chromium-driver || echo 'the dashboard is not looked at'
 	-@$(BIN)/fieldelm build firmware --board rpi_pico && $(BIN)/fieldelm build firmware --plain --board rpi_pico
 	$(BIN)/pytest $(ARGS)
+
+nightly: setup
+	@PYTHONPATH=tools $(PYTHON) -m fieldelm_tools.debian mosquitto mosquitto-clients nodejs npm
+	$(BIN)/pytest -m nightly --timeout 14400 $(ARGS)
 
 bench: setup
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bench.lock
