@@ -8,8 +8,7 @@ import struct
 
 from fieldelm.elm import raw
 
-_HEAD = "<4sHHIB"  # magic, n, h, seed, flags
-_MAGIC = b"FEM1"
+_HEAD = "<4sHHIB"  # magic of the model, n, h, seed, flags
 
 
 class Snapshot:
@@ -50,7 +49,7 @@ class Snapshot:
     def save(self, flags):
         """The buffers to write, one behind the other; ``flags``: 0..127."""
         model = self._model
-        struct.pack_into(_HEAD, self._head, 0, _MAGIC, model.n, model.h, model.seed, flags << 1 | self.has_old)
+        struct.pack_into(_HEAD, self._head, 0, model.MAGIC, model.n, model.h, model.seed, flags << 1 | self.has_old)
         return [self._head] + self._raw() + ([self.old] if self.has_old else [])
 
     def load(self, file, length):
@@ -62,7 +61,7 @@ class Snapshot:
         if length < len(self._head) or file.readinto(self._head) != len(self._head):
             return None
         magic, n, h, seed, flags = struct.unpack(_HEAD, self._head)
-        if (magic, n, h, seed) != (_MAGIC, model.n, model.h, model.seed):
+        if (magic, n, h, seed) != (model.MAGIC, model.n, model.h, model.seed):
             return None
         if length != len(self._head) + len(self.old) * (1 + (flags & 1)):
             return None

@@ -7,7 +7,7 @@
 #include "fieldelm_core.h"
 
 // Version of the functions' arguments; device/fieldelm/kernels.py takes no other.
-#define INTERFACE 1
+#define INTERFACE 2
 
 void fieldelm_refuse(const char *argument, const char *what, const char *bound, size_t number) {
     char text[96];
