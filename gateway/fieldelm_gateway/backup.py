@@ -180,6 +180,5 @@ def recover(path: Path) -> None:
             )
             return
     raise DatabaseError(
-        f"{path} was damaged and is now {moved.name}; no copy of the nodes was found: `fieldelm gateway restore` a copy, "
-        "or provision the nodes again"
+        f"{path} was damaged and is now {moved.name}; no copy of the nodes was found: {database.RECOVERY}"
     )

@@ -27,7 +27,10 @@ def add_gateway_arguments(parser: argparse.ArgumentParser) -> None:
     _add_config(run)
     run.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info", help="default: info")
     run.add_argument(
-        "--log-format", choices=("auto", "text", "json"), default="auto", help="auto: as the journal likes it, else text"
+        "--log-format",
+        choices=("auto", "text", "json"),
+        default="auto",
+        help="auto: as the journal likes it, else text",
     )
     run.set_defaults(run=_run)
 
@@ -196,6 +199,9 @@ def _open(args: argparse.Namespace, *, read_only: bool = False) -> Store:
     return Store(_load(args).database_path(), read_only=read_only)
 
 
+_OPTIONS = {"window_period_s": "--window", "heartbeat_s": "--heartbeat"}
+
+
 def _command(args: argparse.Namespace) -> int:
     config = _load(args)
     given = {
@@ -204,7 +210,10 @@ def _command(args: argparse.Namespace) -> int:
     try:
         arguments = commands.check_arguments(args.command, given)
     except RequestError as error:
-        raise UsageError(str(error)) from None
+        text = str(error)
+        for name, option in _OPTIONS.items():
+            text = text.replace(name, option)
+        raise UsageError(text) from None
     store = Store(config.database_path())
     try:
         command = _queue(store, args, given, arguments, config)

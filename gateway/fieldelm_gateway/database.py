@@ -27,6 +27,7 @@ _REASONS = {
     "SQLITE_IOERR": "has a read or write error: is the disk full or broken?",
     "SQLITE_PERM": "may not be used by this user: run as the gateway's user",
 }
+RECOVERY = "`fieldelm gateway restore` a copy, or `fieldelm node add` the config.json of each node"
 _DAMAGED = {"SQLITE_CORRUPT": "is damaged", "SQLITE_NOTADB": "is not a database of the gateway"}
 
 
@@ -38,13 +39,13 @@ def explain(path: Path, error: sqlite3.Error) -> GatewayError:
             # a file that begins with something else may be somebody's; that there is a daily copy tells that it was ours
             ours = known == "SQLITE_CORRUPT" or path.with_name(path.name + ".nodes").exists()
             kind = DamagedError if ours else DatabaseError
-            return kind(f"{path} {text}: move it away and restore a copy, or provision the nodes again")
+            return kind(f"{path} {text}: move it away, then {RECOVERY}")
     for known, text in _REASONS.items():
         if code.startswith(known):
             return DatabaseUnavailableError(f"{path} {text}")
     if isinstance(error, sqlite3.OperationalError):
         return DatabaseUnavailableError(f"{path} cannot be used now ({error})")
-    return DatabaseError(f"{path}: {error}: move it away and restore a copy")
+    return DatabaseError(f"{path}: {error}: move it away, then {RECOVERY}")
 
 
 def migrations() -> list[tuple[int, str]]:

@@ -1,13 +1,18 @@
 """The judgement, the report and the arguments, each by itself."""
 
 import copy
+import io
 import json
+import re
+import signal
+import subprocess
 
 import pytest
-from demo_runs import play
+from demo_runs import COMMAND, play
+from rich.console import Console
 
 from fieldelm_tools import report
-from fieldelm_tools.demo import folder as folders, story
+from fieldelm_tools.demo import folder as folders, story, terminal
 from fieldelm_tools.demo.plans import simulated as make_plan
 from fieldelm_tools.demo.recorder import parse_broker
 from fieldelm_tools.errors import FieldelmError, UsageError
@@ -156,8 +161,39 @@ def test_wrong_arguments_are_one_line(tmp_path, arguments):
     assert not list(tmp_path.glob("*.jsonl"))
 
 
-def test_absent_broker_is_one_line(tmp_path):
+def test_absent_broker_is_one_line_and_the_earlier_run_stays(tmp_path):
+    (tmp_path / "events.jsonl").write_text("an earlier run")
     run = play(tmp_path, "--broker", "mqtt://127.0.0.1:1")
     assert run.code == 1
     assert len(run.stderr.splitlines()) == 1
     assert "no broker answers at mqtt://127.0.0.1:1" in run.stderr
+    assert (tmp_path / "events.jsonl").read_text() == "an earlier run"
+
+
+@pytest.mark.parametrize("columns", [40, 80, 110, 140])
+def test_headline_is_whole_at_any_width(columns):
+    run = terminal.Run([], "mqtt://127.0.0.1:41234", 18_000.0, 61.0, 312, 6_218, 455)
+    drawn = io.StringIO()
+    view = terminal.Terminal(Console(file=drawn, force_terminal=True, width=columns, height=40), 3)
+    view.refresh(run)
+    view.close()
+    text = terminal.headline(run, columns - 6).plain
+    assert len(text) <= columns - 6
+    assert text in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.getvalue())
+    assert ("455 messages" in text) == (columns >= 80)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_interrupted_demo_says_what_is_left(tmp_path, keep):
+    command = [*COMMAND, "--out", str(tmp_path), "--nodes", "1", *(["--keep"] if keep else ["--speed", "60"])]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wanted = "Ctrl-C ends it." if keep else "commissioning"
+    for line in process.stdout:
+        if wanted in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == (0 if keep else 130)
+    assert said.strip().splitlines()[-1].startswith("Stopped by Ctrl-C")
+    assert "nothing is left running" in said
+    assert "Traceback" not in said

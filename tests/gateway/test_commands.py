@@ -264,7 +264,8 @@ def test_the_list_of_nodes(bench, configured):
     ("words", "word"),
     [
         (["retrain", "nobody"], "nobody"),
-        (["interval", "fan"], "window_period_s"),
+        (["interval", "fan"], "needs --window, --heartbeat or both"),
+        (["interval", "fan", "--window", "0"], "--window must be a whole number from 1"),
         (["interval", "fan", "--heartbeat", "3"], "from 10"),
         (["identify", "fan", "--seconds", "0"], "from 1"),
         (["policy", "fan", "maybe"], "maybe"),

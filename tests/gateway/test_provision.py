@@ -74,6 +74,51 @@ def test_names_that_cannot_be_used(tmp_path, name):
         provision(tmp_path / "g.db", tmp_path / "nodes", name)
 
 
+@pytest.mark.parametrize("location", ["roof\x1b[2J", "a\nb", "x" * 65])
+def test_locations_that_cannot_be_used(tmp_path, location):
+    with pytest.raises(UsageError, match="location"):
+        provision(tmp_path / "g.db", tmp_path / "nodes", "fan", location=location)
+    assert not (tmp_path / "nodes").exists()
+
+
+def test_two_names_of_one_folder_are_told_apart(tmp_path):
+    made = provision(tmp_path / "g.db", tmp_path / "nodes", "fan 2")
+    before = (made.folder / "config.json").read_bytes()
+    with pytest.raises(UsageError, match="belongs to 'fan 2', whose folder would be the same"):
+        provision(tmp_path / "g.db", tmp_path / "nodes", "fan/2")
+    assert (made.folder / "config.json").read_bytes() == before
+    plan = tmp_path / "plan.csv"
+    plan.write_text("name,board\nfan 3,sim\nfan/3,sim\n")
+    done = run(tmp_path, "--csv", str(plan))
+    assert done.returncode == 2
+    assert "line 3: 'fan/3' and 'fan 3' would have the same folder" in done.stderr
+    assert not (tmp_path / "nodes/fan-3").exists()
+
+
+def test_new_keys_made_at_once_leave_file_and_database_agreeing(tmp_path):
+    provision(tmp_path / "g.db", tmp_path / "nodes", "fan")
+    script = (
+        "import sys; from pathlib import Path; from fieldelm_tools.provision import provision\n"
+        "for _ in range(12): provision(Path('g.db'), Path('nodes'), 'fan', new_key=True)"
+    )
+    workers = [subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path) for _ in range(4)]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0, 0]
+    again = provision(tmp_path / "g.db", tmp_path / "nodes", "fan")  # raises if the two keys differ
+    assert not again.new
+    assert [path.name for path in again.folder.iterdir()] == ["config.json"]
+
+
+def test_a_node_of_another_database_can_be_taken_over_as_the_message_says(tmp_path):
+    made = provision(tmp_path / "a.db", tmp_path / "nodes", "fan")
+    with pytest.raises(UsageError, match=r"fieldelm node add .*config\.json. makes it known"):
+        provision(tmp_path / "b.db", tmp_path / "nodes", "fan")
+    (tmp_path / "gateway.toml").write_text('[gateway]\nname = "g"\n[database]\npath = "b.db"\n')
+    command = [sys.executable, "-m", "fieldelm_tools.cli", "node", "add", made.folder / "config.json"]
+    done = subprocess.run([*command, "--config", "gateway.toml"], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert provision(tmp_path / "b.db", tmp_path / "nodes", "fan").eui == made.eui
+
+
 def test_names_with_spaces_and_umlauts_are_fine(tmp_path):
     made = provision(tmp_path / "g.db", tmp_path / "nodes", "Lüfter 2 / Süd")
     assert made.folder.parent == tmp_path / "nodes"

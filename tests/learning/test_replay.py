@@ -134,7 +134,7 @@ def test_forms_of_a_recording_give_the_same_rows(good: Path, tmp_path: Path) -> 
 
 
 def test_plot_is_drawn(good: Path, tmp_path: Path) -> None:
-    plot = tmp_path / "plot.svg"
+    plot = tmp_path / "made" / "on the way" / "plot.svg"
     rows = lines("--train", good, "--stream", good, "--plot", plot)
     assert len(rows) == 60
     text = plot.read_text()
@@ -211,6 +211,7 @@ def test_options_that_make_no_sense(good: Path, tmp_path: Path) -> None:
         (("--train", good, "--stream", good, "--seed", "-1"), "--seed"),
         (("--train", good, "--stream", good, "--period", "0"), "--period"),
         (("--train", good, "--stream", good, "--plot", "plot.png"), ".svg"),
+        (("--train", good, "--stream", good, "--plot", good / "plot.svg"), "cannot be written"),
         (("--train", tmp_path / "few.npy", "--stream", good), "40 are needed"),
         (("--train", tmp_path / "wave.npy", "--stream", tmp_path / "wave.npy"), "--rate"),
         (("--train", tmp_path / "wave.npy", "--stream", tmp_path / "wave.npy", "--kind", "features"), "3-D"),

@@ -7,12 +7,14 @@ gets it from there (provision_device.py). The key is nowhere else and is never p
 """
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,11 +85,12 @@ def provision(
     one is no longer heard. Raises UsageError or the gateway's errors; then nothing has changed.
     """
     _check_name(name)
+    _check_location(location)
     path = folder_of(out, name) / FILE
     gateway, sections = gateway or GatewayConfig(), sections or {}
     key = secrets.token_bytes(16)
     store = Store(database, create=True)
-    try:
+    with contextlib.closing(store), _alone(database):
         known = find(store.nodes(), name)
         if known and known.name == name:
             config = _again(path, known, database, mismatch=new_key)
@@ -101,7 +104,7 @@ def provision(
                 path.with_suffix(_NEW).replace(path)
             return Provisioned(known.eui, known.node_id, name, known.location, path.parent, config, new=False)
         if path.exists():
-            raise UsageError(f"{path} belongs to a node that {database} does not know: choose another name or --out")
+            raise UsageError(_taken(path, store.nodes(), database))
         eui = random_eui()
         with store.transaction():
             tag_bytes = sections.get("link", {}).get("tag_bytes", 4)
@@ -109,15 +112,39 @@ def provision(
             config = _node_config(eui, node_id, name, key, board, gateway, sections, str(path))
             _write(path.with_suffix(_NEW), config)
         path.with_suffix(_NEW).replace(path)
-    finally:
-        store.close()
     return Provisioned(eui, node_id, name, location, path.parent, config, new=True)
 
 
-def try_out(name: str, board: str, gateway: GatewayConfig, sections: Mapping[str, Any], where: str) -> None:
+@contextlib.contextmanager
+def _alone(database: Path) -> Iterator[None]:
+    """Wait until nobody else makes nodes for this database: it and the nodes' files change together."""
+    folder = os.open(database.absolute().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _taken(path: Path, nodes: Sequence[Node], database: Path) -> str:
+    """Whose file that is, and the mend."""
+    config = _read(path)
+    other = next((node for node in nodes if node.eui == config.get("eui")), None)
+    if other:
+        return f"{path} belongs to {other.name!r}, whose folder would be the same: choose another name or --out"
+    return (
+        f"{path} belongs to a node that {database} does not know: `fieldelm node add {path}` makes it known;"
+        " for a new node choose another name or --out"
+    )
+
+
+def try_out(
+    name: str, location: str, board: str, gateway: GatewayConfig, sections: Mapping[str, Any], where: str
+) -> None:
     """Raise UsageError if such a node could not be made; nothing is."""
     try:
         _check_name(name)
+        _check_location(location)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
     _node_config(random_eui(), 1, name, bytes(16), board, gateway, sections, where)
@@ -126,6 +153,11 @@ def try_out(name: str, board: str, gateway: GatewayConfig, sections: Mapping[str
 def _check_name(name: str) -> None:
     if not 1 <= len(name) <= _MOST_NAME or not name.isprintable() or name.strip() != name:
         raise UsageError(f"the name {name!r} cannot be used: 1 to {_MOST_NAME} printable characters")
+
+
+def _check_location(location: str) -> None:
+    if len(location) > _MOST_NAME or not (location.isprintable() or not location):
+        raise UsageError(f"the location {location!r} cannot be used: at most {_MOST_NAME} printable characters")
 
 
 def _again(path: Path, known: Node, database: Path, *, mismatch: bool) -> dict[str, Any]:

@@ -241,6 +241,11 @@ def table(path: Path, common: Mapping[str, Any], gateway: GatewayConfig) -> list
         rows.append(_row(values, f"{path}, line {number}", common, gateway))
         if any(row.name == rows[-1].name for row in rows[:-1]):
             raise UsageError(f"{path}, line {number}: the name {rows[-1].name!r} is there twice: names are unique")
+        folder = provision.folder_of(Path(), rows[-1].name)
+        if same := [row.name for row in rows[:-1] if provision.folder_of(Path(), row.name) == folder]:
+            raise UsageError(
+                f"{path}, line {number}: {rows[-1].name!r} and {same[0]!r} would have the same folder {folder}: rename one"
+            )
     if not 1 <= len(rows) <= _MOST_ROWS:
         raise UsageError(f"{path} has {len(rows)} rows: give 1 to {_MOST_ROWS}")
     return rows
@@ -252,7 +257,7 @@ def _row(values: Mapping[str, str], where: str, common: Mapping[str, Any], gatew
         boards.load(board)
     given = [f"{key}={value}" for key, value in values.items() if "." in key and value]
     sections = provision.joined(common, provision.settings(given, where))
-    provision.try_out(values["name"], board or "rpi_pico", gateway, sections, where)
+    provision.try_out(values["name"], values.get("location", ""), board or "rpi_pico", gateway, sections, where)
     return Row(values["name"], values.get("location", ""), board, values.get("port") or AUTO, sections)
 
 

@@ -47,7 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kind", choices=recordings.KINDS, help="what a row is (3-D arrays: waveform, others: spectrum)"
     )
     parser.add_argument(
-        "--rate", type=float, metavar="HZ", help="samples a second in a window (of waveforms; default: as the file tells)"
+        "--rate",
+        type=float,
+        metavar="HZ",
+        help="samples a second in a window (of waveforms; default: as the file tells)",
     )
     parser.add_argument("--period", type=float, default=60.0, metavar="S", help="seconds from row to row (60)")
     parser.add_argument(
@@ -68,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--seed {args.seed}: give a whole number from 0 to 4294967295")
     if args.plot is not None and args.plot.suffix.lower() != ".svg":
         raise UsageError(f"--plot {args.plot}: plots are drawn as SVG: name a FILE.svg")
+    if args.plot is not None:
+        _check_plot(args.plot)
     trains = [recordings.load(name, args.kind) for name in args.train]
     streams = [recordings.load(name, args.kind) for name in args.stream]
     args.rate = args.rate or _rate([*trains, *streams])
@@ -93,6 +98,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_plot(plot: Path) -> None:
+    """Before the run, so that its plot is not what fails."""
+    try:
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        new = not plot.exists()
+        plot.open("a", encoding="utf-8").close()
+        if new:
+            plot.unlink()
+    except OSError as error:
+        raise UsageError(f"--plot {plot} cannot be written ({error.strerror}): name another FILE.svg") from None
+
+
 def split(trains: Sequence[Recording]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Rows to train on, in order, and rows to calibrate with, in turn from each file."""
     training, held_back = [], []
@@ -108,7 +125,9 @@ def split(trains: Sequence[Recording]) -> tuple[NDArray[Any], NDArray[Any]]:
 def _rate(given: Sequence[Recording]) -> float | None:
     rates = {recording.rate_hz for recording in given if recording.rate_hz}
     if len(rates) > 1:
-        raise UsageError(f"the files were recorded at {', '.join(f'{r:g}' for r in sorted(rates))} Hz: they must be alike")
+        raise UsageError(
+            f"the files were recorded at {', '.join(f'{r:g}' for r in sorted(rates))} Hz: they must be alike"
+        )
     return rates.pop() if rates else None
 
 

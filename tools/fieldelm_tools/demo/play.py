@@ -18,7 +18,7 @@ from ..simnode import Said, SimNode
 from . import folder as folders, network, plans
 from .engine import Stage, open_air, wait_for_port
 from .processes import Children, children, free_port
-from .recorder import BrokerAddress, parse_broker
+from .recorder import BrokerAddress, parse_broker, try_broker
 from .result import Timing, result, summary
 from .terminal import open_view
 
@@ -29,8 +29,18 @@ KEEP_SPEED = 60.0
 def play_demo(args: argparse.Namespace, out: Path) -> dict[str, Any]:
     """Play the story that the arguments describe; returns the figures."""
     console = Console(highlight=False)
+    try:
+        return _play_all(args, out, console)
+    except KeyboardInterrupt:
+        print(f"\nStopped by Ctrl-C before the story had ended; nothing is left running. Logs: {out}", file=sys.stderr)
+        raise
+
+
+def _play_all(args: argparse.Namespace, out: Path, console: Console) -> dict[str, Any]:
     broker = parse_broker(args.broker) if args.broker else None
     kernels = environment.micropython().kernels
+    if broker:
+        try_broker(broker, f"{network.BASE}/state")  # before the files of an earlier run go
     parts = folders.prepare(out)
     if args.data:
         from .recorded import recorded
@@ -78,6 +88,8 @@ def play_demo(args: argparse.Namespace, out: Path) -> dict[str, Any]:
             console.print(summary(document), soft_wrap=True)
         if args.keep:
             _keep(console, args, stage, air, broker, config, dashboard)
+    if args.keep:
+        print(f"\nStopped by Ctrl-C; nothing is left running. Files: {out}", file=sys.stderr)
     return document
 
 

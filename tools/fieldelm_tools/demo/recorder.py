@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import json
+import os
 import threading
 import time
 import urllib.parse
@@ -59,6 +60,11 @@ class Message:
     payload: Any
     retained: bool
     time: str
+
+
+def try_broker(address: BrokerAddress, topic: str) -> None:
+    """Raise FieldelmError if nobody may subscribe to this topic there."""
+    Recorder(address, [topic], Path(os.devnull), lambda _message: None).close()
 
 
 def parse_payload(payload: bytes | bytearray) -> Any:

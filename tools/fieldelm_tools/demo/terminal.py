@@ -186,6 +186,20 @@ def figure(value: float | None, form: str) -> str:
     return "–" if value is None or not math.isfinite(value) else format(value, form)
 
 
+def headline(run: Run, room: int) -> Text:
+    """The run in figures, with as many words as there is room for."""
+    time, speed = f"simulated {duration(run.simulated_s)}", f"{run.speed:,.0f} ×"
+    messages = f"{run.messages} messages"
+    rests = (
+        f", {speed} real time; {run.frames} frames, {run.frame_bytes:,} bytes on the air; {messages} at {run.broker}",
+        f", {speed} real time; {run.frames} frames, {run.frame_bytes:,} B; {messages}",
+        f", {speed}; {run.frames} frames, {messages}",
+        "",
+    )
+    rest = next((rest for rest in rests if len(time) + len(rest) <= room), "")
+    return Text.assemble((time, "bold"), rest)
+
+
 @dataclasses.dataclass(frozen=True)
 class Line:
     """A line below the table."""
@@ -233,11 +247,7 @@ class Terminal:
 
     def refresh(self, run: Run) -> None:
         """Draw the table and the messages."""
-        head = Text.assemble(
-            (f"simulated {duration(run.simulated_s)}", "bold"),
-            f", {run.speed:,.0f} × real time; {run.frames} frames, {run.frame_bytes:,} bytes on the air;"
-            f" {run.messages} messages at {run.broker}",
-        )
+        head = headline(run, self._console.width - 6)
         messages = Text("\n").join([line.text for line in self._lines[-self._height :]])
         messages.no_wrap, messages.overflow = True, "ellipsis"
         count = f"{len(run.nodes)} node{'s' if len(run.nodes) > 1 else ''}"
