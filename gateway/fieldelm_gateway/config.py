@@ -274,6 +274,8 @@ def read(text: str, where: str) -> GatewayConfig:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: is not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{where}: is not a configuration: it is nested without end") from None
     hints = get_type_hints(GatewayConfig)
     sections = {name: cls for name, cls in hints.items() if name != "radio"}
     _refuse_unknown(document, [*sections, "radio"], where, "section")

@@ -124,7 +124,7 @@ class AirRadio:
                     self.counters.answers_failed += 1
                 case "error":
                     raise RadioLostError(str(message.get("why", "refused")))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise RadioLostError(f"it sends what is not its protocol ({type(error).__name__}: {error})") from None
 
     def _tune(self) -> None:

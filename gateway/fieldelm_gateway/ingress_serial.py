@@ -9,7 +9,7 @@ import time
 
 import serial
 
-from fieldelm import modem_framing as modem, payloads
+from fieldelm import frame, modem_framing as modem, payloads
 
 from .clock import Clock
 from .config import Radio as RadioConfig
@@ -123,7 +123,11 @@ class SerialRadio:
         fields = payloads.unpack(table, message, 1)
         match message[0]:
             case modem.UPLINK:
-                self._take_uplink(fields, bytes(message[1 + payloads.size(table) :]))
+                data = bytes(message[1 + payloads.size(table) :])
+                if len(data) > frame.MAX_BYTES:  # no radio hears so long a frame
+                    self.counters.serial_garbage += 1
+                else:
+                    self._take_uplink(fields, data)
             case modem.HELLO:
                 self._greeted(fields)
             case modem.CONFIGURED:

@@ -12,6 +12,8 @@ Every problem is a `UsageError`: file, row, what is wrong and what to do. Archiv
 
 import dataclasses
 import io
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -29,6 +31,11 @@ MOST_NUMBERS = 100_000_000
 MOST_BYTES_OF_A_SPECTRUM = 4_000_000
 MOST_SPECTRA = 1_000_000
 T = TypeVar("T")
+# what NumPy and zipfile raise when a file is damaged in one place or another
+_DAMAGED = (
+    ValueError, OSError, EOFError, LookupError, TypeError, AttributeError, SyntaxError, RuntimeError, MemoryError,
+    OverflowError, tokenize.TokenError, struct.error, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
 _SEPARATORS = (";", "\t", ",", None)  # the first that a line holds; None: blanks
 
 
@@ -169,20 +176,27 @@ def _array(path: Path, key: str | None) -> NDArray[Any]:
                 named = f"has no array {key!r}" if key else "holds several arrays"
                 raise UsageError(f"{path} {named}: write {path}:KEY with one of {', '.join(keys) or 'none'}")
             return np.asarray(arrays[key])
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(
-            f"{path} cannot be read as {path.suffix}: it is damaged, truncated or not a plain array ({reason})"
-        ) from None
+    except _DAMAGED as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> UsageError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UsageError(
+        f"{path} cannot be read as {path.suffix}: it is damaged, truncated or not a plain array ({reason})"
+    )
 
 
 def _told(path: Path) -> dict[str, Any]:
     """What a file of `fieldelm record` tells about its windows."""
     found: dict[str, Any] = {}
-    with np.load(path, allow_pickle=False) as arrays:
-        for name, convert in (("rate_hz", float), ("g_per_count", float), ("full_scale", int)):
-            if name in arrays and arrays[name].ndim == 0 and np.isfinite(arrays[name]) and arrays[name] > 0:
-                found[name] = convert(arrays[name])
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for name, convert in (("rate_hz", float), ("g_per_count", float), ("full_scale", int)):
+                if name in arrays and arrays[name].ndim == 0 and np.isfinite(arrays[name]) and arrays[name] > 0:
+                    found[name] = convert(arrays[name])
+    except _DAMAGED as error:
+        raise _unreadable(path, error) from None
     return found
 
 
@@ -229,7 +243,7 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
             members = [m for m in archive.infolist() if m.filename.lower().endswith(".csv") and not _hidden(m.filename)]
             for member in _few(sorted(members, key=lambda m: m.filename), path):
                 yield f"{path}:{member.filename}", _member(archive, member, path)
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except _DAMAGED as error:
         raise UsageError(f"{path} cannot be read as zip: it is damaged or truncated ({error})") from None
 
 
