@@ -17,6 +17,7 @@ QUIET, NOISY = "silentA", "noisy"
 RETRAINED_ROWS = (0, 8, 16, 32, 64)
 JOBS = 2
 Rows = NDArray[Any]
+Overrides = tuple[tuple[str, float], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Found:
     """rows of each speed retrained without reset: AUC by the plain update, and with P reopened as the node does"""
 
 
-def settings(train: Rows, seed: int, features: str) -> Settings:
+def settings(train: Rows, seed: int, features: str, overrides: Overrides = ()) -> Settings:
     """Of a node that trains on the first 80 % of the rows and calibrates with the rest."""
     cut = int(len(train) * 0.8)
     return Settings(
@@ -39,6 +40,7 @@ def settings(train: Rows, seed: int, features: str) -> Settings:
         calibration_rows=len(train) - cut,
         seed=seed,
         paper=features == "raw511",
+        overrides=overrides,
     )
 
 
@@ -57,6 +59,17 @@ def judge(fan: CoolingFan, task: Task, seed: int, features: str, first: int) -> 
             pair = [_retrained(fan, task, seed, features, count, reopened=reopened) for reopened in (False, True)]
             steps[count] = (pair[0], pair[1])
     return Found(no_odl, odl, steps)
+
+
+def retrained(fan: CoolingFan, seed: int, overrides: Overrides) -> Figures:
+    """Mean over the tasks after training on the spot, with other constants: for ablations."""
+    found = []
+    for task in fan.tasks(NOISY):
+        noisy = fan.training(task.speeds, NOISY)
+        with Node(settings(noisy, seed, "bands", overrides)) as node:
+            node.live(noisy)
+            found.append(_test(node, task))
+    return mean(found)
 
 
 def _test(node: Node, task: Task) -> Figures:
@@ -113,8 +126,9 @@ def run(fan: CoolingFan, features: str, seeds: Sequence[int], with_peers: bool) 
             document["tasks"][task.name] = {"no_odl": no_odl.document(), "odl": odl.document()}
             warn(f"{task.name}: AUC {no_odl.auc:.3f} → {odl.auc:.4f}, balanced accuracy {odl.balanced_accuracy:.3f}")
             if with_peers:
-                for name, pair in compare(fan, task, 1, features).items():
-                    compared[name].append(pair)
+                for others in pool.map(lambda seed, task=task: compare(fan, task, seed, features), seeds):
+                    for name, pair in others.items():
+                        compared[name].append(pair)
     document["mean"] = {
         "no_odl": mean([f.no_odl for f in all_found]).document(),
         "odl": mean([f.odl for f in all_found]).document(),

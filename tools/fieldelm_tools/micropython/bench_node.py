@@ -9,8 +9,9 @@ as int16:
     g       live through a window   l ROW   learn a row plainly,     o   reopen P, as relearning on the spot does
             of the simulated machine        without any decision     b   bytes of the heap that the learner takes,
     x ROW   answer with the n inputs that the row gives                  answered in ``score``
+    w       answer with the simulated machine's next window, which is not lived through
 
-Each but x is answered on standard output by a record ``ANSWER`` (see there); 255 stands for no event and no fault. With
+Each but x and w is answered on standard output by a record ``ANSWER`` (see there); 255 stands for no event and no fault. With
 ``simulation`` in the first line, the options of a simulated board, windows come from ``boards/sim``. With ``paper``
 there the model is the paper's, 511-22-511 on raw bins, see ``Paper``. A contradiction in the configuration ends it with
 code 3 and a line on standard error.
@@ -142,6 +143,15 @@ def _simulate(job):
     return Accelerometer({"sense": sense, "options": job["simulation"], "eui": "0" * 16}, clock, Battery()), clock
 
 
+def _sample(sensor, clock, row, now_ms):
+    clock.now_s = now_ms / 1000
+    try:
+        sensor.read(row)
+    except OSError:
+        return False
+    return True
+
+
 def serve(source, sink):
     """Answer until the input ends."""
     job = json.loads(source.readline())
@@ -168,7 +178,13 @@ def serve(source, sink):
                 for i in range(len(row)):
                     value = view[2 * i] | view[2 * i + 1] << 8
                     row[i] = value - 65536 if value > 32767 else value
+        if request in b"gw":
+            given = _sample(sensor, clock, row, now_ms + 60000)
         score = None
+        if request == b"w":
+            now_ms += 60000
+            sink.write(row)
+            continue
         if request in b"slx":
             features.measure(row)
             features.extract(row)
@@ -184,13 +200,8 @@ def serve(source, sink):
             watcher.model.reopen(1 / watcher.model.delta)
         elif request in b"rmg":
             now_ms += 60000
-            given = request != b"m"
-            if request == b"g":
-                clock.now_s = now_ms / 1000
-                try:
-                    sensor.read(row)
-                except OSError:
-                    given = False
+            if request in b"rm":
+                given = request == b"r"
             watcher.step(row if given else None, now_ms)
         else:
             getattr(watcher, commands[request])()
