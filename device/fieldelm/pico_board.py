@@ -178,6 +178,7 @@ class Board:
         self._battery = pico_parts.battery(description)
         self._temperature = machine.ADC(machine.ADC.CORE_TEMP)
         settings = dict(config["radio"])
+        settings.pop("plan", None)
         settings["invert_iq_rx"] = config["role"] == "node"
         settings["invert_iq_tx"] = config["role"] == "modem"
         try:

@@ -1,6 +1,6 @@
 """One frame that tells the gateway of safe mode, sent without the app that has failed."""
 
-from fieldelm import codes, frame, kernels, payloads
+from fieldelm import codes, duty, frame, kernels, payloads
 from fieldelm.link import Link
 from fieldelm.storage import Counters
 
@@ -29,4 +29,4 @@ def report(config, board):
     values["window_period_s"] = int(config["sense"]["period_s"])
     values["downlink_snr"] = -128
     end = payloads.pack_into(payloads.STATUS, link.buffer, link.payload_start(frame.STATUS), values)
-    return link.exchange(frame.STATUS, end, True) != 0
+    return link.exchange(frame.STATUS, end, True, duty.WARNING) != 0

@@ -15,7 +15,7 @@ _TRAILER = const(12)  # generation u32, length u32, CRC-32 of all before it
 _CHUNK = const(64)
 
 COUNTER_BLOCK = const(256)  # frame counters and event sequences reserved with one write
-_SEQUENCE_BLOCK = const(64)
+_SEQUENCE_BLOCK = const(16)  # small, since a gateway can follow a leap of 32,767 at most
 
 
 class StorageError(OSError):

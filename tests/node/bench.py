@@ -95,6 +95,10 @@ class Radio:
         self._answer = None
         self._answer_ms = 0
         self.sleeping = False
+        self.configured = {}
+
+    def configure(self, settings):
+        self.configured.update(settings)
 
     def get_time_on_air_us(self, length):
         return 100000

@@ -115,7 +115,7 @@ def test_forged_downlinks_are_refused():
     gateway.answers = [lambda g, h, p: g.ack(h, p)[:-1], lambda g, h, p: b"", lambda g, h, p: bytes(255)]
     assert link.exchange(frame.ALERT, _alert(link), True) == 0
     # another gateway's number, which this node does not know; an older exchange's answer
-    gateway.answers = [lambda g, h, p: g.seal(h, frame.ACK, b"\x00", number=2), silence, silence]
+    gateway.answers = [lambda g, h, p: g.seal(h, frame.ACK, b"\x00", number=9), silence, silence]
     assert link.exchange(frame.ALERT, _alert(link), True) == 0
     gateway.answers = [lambda g, h, p: g.seal(h, frame.ACK, b"\x00", counter=g.counter - 1), silence, silence]
     assert link.exchange(frame.ALERT, _alert(link), True) == 0
@@ -156,7 +156,10 @@ def test_broken_radio_is_an_oserror_and_costs_a_counter_only():
 
 
 def test_thousand_exchanges_leave_the_heap_as_it_was():
-    clock, gateway, radio, link = _rig()
+    def unlimited(config):
+        config["radio"]["plan"] = "none"
+
+    clock, gateway, radio, link = _rig(unlimited)
     for _ in range(20):
         link.exchange(frame.ALERT, _alert(link), True)
     gateway.heard.clear()

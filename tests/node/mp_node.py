@@ -81,7 +81,7 @@ def test_heartbeat_is_kept_and_quiet_windows_send_nothing():
 def test_gateway_away_for_an_hour_loses_no_event():
     board, node = _node()
     board.gateway.answers = [silence] * 60
-    _run(node, _TRAIN + _CALIBRATE + 60)
+    _run(node, _TRAIN + _CALIBRATE + 150)
     assert not board.gateway.answers
     sequences = {}
     for p in _heard(board, frame.ALERT):
@@ -302,10 +302,13 @@ def test_full_file_system_loses_events_but_never_a_nonce():
     from fieldelm.storage import Record
 
     def full(record, parts):
+        if record is airtime:  # it was not, when the reservation was last due
+            return store(record, parts)
         raise OSError(28)
 
     board, node = _node()
     _run(node, _TRAIN)
+    airtime = node.link.duty._record
     store = Record.store
     Record.store = full
     ceiling = node.counters._frame_ceiling
@@ -329,6 +332,26 @@ def test_full_file_system_loses_events_but_never_a_nonce():
     _run(node, 40)
     assert len(board.gateway.heard) > sent
     assert Node(_config(), board).model_restored  # what could not be stored then is stored now
+
+
+def test_airtime_that_cannot_be_reserved_is_not_used():
+    board, node = _node()
+    _run(node, 5)
+    reserve = node.link.duty._reserve
+
+    def full(now_ms, airtime_us):
+        raise OSError(28)
+
+    node.link.duty._reserve = full
+    for _ in range(10):
+        node._queue("sensor_fault")
+        _run(node, 3)
+    assert node.link.duty.used_us(board.clock.ms) <= node.link.duty._reserved
+    waiting = len(node.events)
+    assert waiting
+    node.link.duty._reserve = reserve
+    _run(node, 5)
+    assert len(node.events) == 0
 
 
 def test_battery_low_once():

@@ -1,0 +1,54 @@
+"""How long a radio may transmit in an hour, by regional plan. Node and gateway use it.
+
+EU868: ETSI EN 300 220-2 V3.2.1, annex B, bands K to R, without listening before talking (the same as Decision (EU) 2017/1483, 46a to
+56b). The whole channel must lie in one band. Between the bands are those of alarm systems: they are not for this.
+US915: 47 CFR 15.247(a)(2). One fixed channel is digital modulation, at least 500 kHz wide; then there is no limit of time.
+"none": no limit, for cables and the bench.
+"""
+
+PLANS = ("EU868", "US915", "none")
+
+# kHz from, to, thousandths of an hour
+_EU868 = (
+    (863000, 865000, 1),
+    (865000, 868600, 10),
+    (868700, 869200, 1),
+    (869400, 869650, 100),
+    (869700, 870000, 10),
+)
+_MS_AN_HOUR = 3600000
+
+
+def _edges(freq_khz, bw):
+    # of the channel, in Hz
+    half = int(float(bw) * 500)
+    return freq_khz * 1000 - half, freq_khz * 1000 + half
+
+
+def hour_us(plan, freq_khz, bw):
+    """Airtime in us that ``plan`` allows in any hour on this channel, None for no limit.
+
+    ``bw`` in kHz as a string. Raises ValueError, with the mend, where the plan does not allow the channel at all.
+    """
+    low, high = _edges(freq_khz, bw)
+    if plan == "EU868":
+        for first, last, share in _EU868:
+            if first * 1000 <= low and high <= last * 1000:
+                return share * _MS_AN_HOUR
+        bands = ", ".join(["%g to %g" % (first / 1000, last / 1000) for first, last, _ in _EU868])
+        raise ValueError(
+            '%g MHz, %s kHz wide, is in no band of the plan EU868 (%s MHz): change "freq_khz" or "plan"'
+            % (freq_khz / 1000, bw, bands)
+        )
+    if plan == "US915":
+        if low < 902000000 or high > 928000000:
+            raise ValueError(
+                '%g MHz is not in 902 to 928 MHz, the band of the plan US915: change "freq_khz" or "plan"'
+                % (freq_khz / 1000)
+            )
+        if float(bw) < 500:
+            raise ValueError('"bw" must be "500": the plan US915 allows a single channel of at least 500 kHz only')
+        return None
+    if plan == "none":
+        return None
+    raise ValueError('"plan" must be one of %s' % ", ".join(PLANS))
