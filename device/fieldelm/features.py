@@ -21,6 +21,13 @@ from math import exp, log, sqrt
 from fieldelm import defaults, kernels
 from fieldelm.elm import floats
 
+if kernels.NAME == "native":
+    from fieldelm.fixed_waveform import LARGEST
+    from fieldelm.fixed_waveform import FixedWaveform as Waveform
+else:
+    from fieldelm.float_waveform import LARGEST
+    from fieldelm.float_waveform import FloatWaveform as Waveform
+
 NO_BAND = 255
 _STANDARD_GRAVITY = 9.80665  # m/s^2
 _NO_FLOOR = array("f", (1e-30, 1.0, 0.0))
@@ -101,27 +108,22 @@ class Features:
             raise FeatureError("axis %s: the sensor has %d" % (axis, axes))
         if not rate_hz > 0:
             raise FeatureError("a waveform needs its sampling rate")
-        size = 4
-        while size < samples:
-            size *= 2
-        self.inputs = samples * axes
-        self.bin_width = rate_hz / size
-        self._size = size
-        self._axes = axes
-        self.chosen = chosen
-        self._samples = samples
-        self._g_per_count = g_per_count
-        self.stats = [floats(4) for _ in range(axes)]
-        self._window = floats(samples)
-        self._twiddle = floats(size)
-        self._work = floats(size + 2)
-        self._power = floats(size // 2 + 1)
-        self._total = floats(size // 2 + 1) if len(chosen) > 1 else self._power
-        self._speed = array(
-            "f", (self.bin_width, defaults.VELOCITY_LOW_HZ, defaults.VELOCITY_HIGH_HZ, g_per_count * _STANDARD_GRAVITY)
+        if samples > LARGEST:
+            raise FeatureError("a window of %d samples: take at most %d" % (samples, LARGEST))
+        self._waveform = Waveform(
+            samples,
+            axes,
+            chosen,
+            rate_hz,
+            (defaults.VELOCITY_LOW_HZ, defaults.VELOCITY_HIGH_HZ),
+            1000 * _STANDARD_GRAVITY * g_per_count,
         )
-        self._speed_out = floats(1)
-        kernels.fft_tables(self._twiddle, self._window)
+        self.inputs = samples * axes
+        self._size = self._waveform.size
+        self.bin_width = rate_hz / self._size
+        self.chosen = chosen
+        self._g_per_count = g_per_count
+        self.stats = self._waveform.stats
 
     def band_range_hz(self):
         """Lower edge of the first and upper edge of the last band in Hz; 0, 0 for sensor values."""
@@ -142,25 +144,8 @@ class Features:
             raise FeatureError("a row of %d numbers where %d belong" % (len(row), self.inputs))
         if self.kind != "waveform":
             return
-        total = self._total
-        variance = 0.0
-        if total is not self._power:
-            for i in range(len(total)):
-                total[i] = 0.0
-        for channel in self.chosen:
-            stats = self.stats[channel]
-            kernels.power_spectrum(
-                row, channel, self._axes, self._window, self._twiddle, self._work, self._power, stats
-            )
-            variance += stats[1]
-            if total is not self._power:
-                kernels.accumulate(total, self._power)
+        variance, self.rms_velocity = self._waveform.measure(row)
         self.rms_g = sqrt(max(variance, 0.0)) * self._g_per_count
-        kernels.velocity(total, self._speed, self._speed_out)
-        self.rms_velocity = self._speed_out[0]
-
-    def _spectrum(self, row):
-        return self._total if self.kind == "waveform" else row
 
     def settle(self):
         """Let the row in ``x`` take part in floor, centre and scale; True once they are set."""
@@ -211,7 +196,13 @@ class Features:
             for i in range(inputs):
                 x[i] = min(max((row[i] - self.center[i]) / self.spread[i], -limit), limit) if settled else row[i]
             return
-        kernels.bands(self._spectrum(row), self.edges, self._params if settled else _NO_FLOOR, x)
+        if self.kind == "waveform":
+            if settled:
+                self._waveform.levels(self.edges, self._params[0], self._params[1], self.center, x)
+            else:
+                self._waveform.levels(self.edges, 0.0, 1.0, None, x)
+            return
+        kernels.bands(row, self.edges, self._params if settled else _NO_FLOOR, x)
         if settled:
             for i in range(self.n):
                 x[i] -= self.center[i]

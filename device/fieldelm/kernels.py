@@ -35,3 +35,8 @@ if NAME == "native":
     fixed_rescore = _kernels.fixed_rescore
     fixed_learn = _kernels.fixed_learn
     fixed_residuals = _kernels.fixed_residuals
+    fixed_tables = _kernels.fixed_tables
+    fixed_spectrum = _kernels.fixed_spectrum
+    fixed_add = _kernels.fixed_add
+    fixed_velocity = _kernels.fixed_velocity
+    fixed_levels = _kernels.fixed_levels

@@ -58,12 +58,38 @@ int32_t fieldelm_fixed_power(const int16_t *samples, size_t channel, size_t axes
 // log2(value) in units of 2^-16 for value >= 1; 0 for 0. Absolute error below 4.5e-5.
 int32_t fieldelm_fixed_log2(uint64_t value);
 
+// power[from] + .. before *to
+uint64_t fieldelm_fixed_sum(const uint32_t *from, const uint32_t *to);
+
+// A floor for fieldelm_fixed_bands: below 2^47; 0 for NaN and below 0.
+uint64_t fieldelm_fixed_floor(float floor);
+
 // out[i] = gain log2(floor count + sum(power[edges[i]] .. power[edges[i+1] - 1])) + base - offset[i], all in units of 2^-16 but
 // gain, 0 to 2^16: 2^-15. floor: per bin, below 2^47, so that no sum of at most 32769 bins reaches 2^63. edges must be valid.
 void fieldelm_fixed_bands(const uint32_t *power, const uint16_t *edges, uint64_t floor, int32_t gain, int32_t base,
     const int32_t *offset, int32_t *out, size_t n);
 
+// ---- fixed_levels.c: from power to what the learner takes
+
+// mean, variance (population), least and largest of the m <= 32768 samples; the first two are rounded once
+void fieldelm_fixed_moments(const fieldelm_fixed_stats_t *stats, size_t m, float *out);
+
+// total 4^-result = total 4^-total_scale + power 4^-scale, in place; returns the result's scale, as large as both allow without
+// overflow, off by less than 1.5 of its units. Scales: -2 to 15.
+int32_t fieldelm_fixed_add(uint32_t *total, int32_t total_scale, const uint32_t *power, int32_t scale, size_t bins);
+
+// factor sqrt(2^22 4^-scale sum(power[k] / k^2)) over 1 <= from <= k < to <= 2049. Relative error below 3e-4.
+float fieldelm_fixed_velocity(const uint32_t *power, int32_t scale, size_t from, size_t to, float factor);
+
+// out[i] = gain ln(4^-scale mean(power[edges[i]] .. power[edges[i+1] - 1]) + floor) + offset - center[i] in steps of 2^-16, error below
+// 1e-4; without `center` that is 0. params: floor, gain (0 to 1), offset; an empty mean counts as one unit. edges must be valid.
+void fieldelm_fixed_levels(const uint32_t *power, int32_t scale, const uint16_t *edges, const float *params, const float *center,
+    float *out, size_t n);
+
 // ---- fixed_elm.c: the autoencoder
+
+// floor(sqrt(x))
+uint32_t fieldelm_fixed_root(uint32_t x);
 
 // 2^exponent, -126 to 127 (below: 0)
 float fieldelm_fixed_power_of_two(int32_t exponent);

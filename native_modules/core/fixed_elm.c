@@ -133,7 +133,7 @@ static uint32_t bits_of(uint64_t value) { // 0 for 0
     return bits + x;
 }
 
-static uint32_t root(uint32_t x) { // floor(sqrt(x))
+uint32_t fieldelm_fixed_root(uint32_t x) {
     uint32_t result = 0;
     for (uint32_t bit = 1u << 30; bit > 0; bit >>= 2) {
         if (x >= result + bit) {
@@ -270,7 +270,7 @@ void fieldelm_fixed_weights(int32_t *model, const float *weight) {
         --bits;
     }
     for (size_t i = 0; i < m.n; ++i) {
-        m.scale[i] = (uint16_t)root(weight[i] > 0.0f ? (uint32_t)(weight[i] * fieldelm_fixed_power_of_two(2 * bits)) : 0);
+        m.scale[i] = (uint16_t)fieldelm_fixed_root(weight[i] > 0.0f ? (uint32_t)(weight[i] * fieldelm_fixed_power_of_two(2 * bits)) : 0);
     }
     m.head->scale_bits = bits;
 }
@@ -624,7 +624,7 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
         ratio >>= 1;
         ++exponent;
     }
-    int32_t factor = (int32_t)root(ratio);
+    int32_t factor = (int32_t)fieldelm_fixed_root(ratio);
     for (size_t j = 0; j < h; ++j) {
         w.s[j] = (w.s[j] * factor + 0x4000) >> 15; // |s| <= 2^15
     }

@@ -366,15 +366,17 @@ int32_t fieldelm_fixed_log2(uint64_t value) {
     return bits * 65536 + (int32_t)(LOG2[i] + ((LOG2[i + 1] - LOG2[i]) * rest >> 16));
 }
 
-#if !defined(FIELDELM_ARMV6M)
-static inline uint64_t sum_of(const uint32_t *from, const uint32_t *to) {
+uint64_t fieldelm_fixed_sum(const uint32_t *from, const uint32_t *to) {
+#if defined(FIELDELM_ARMV6M)
+    return fieldelm_armv6m_sum(from, to);
+#else
     uint64_t sum = 0;
     for (; from < to; ++from) {
         sum += *from;
     }
     return sum;
-}
 #endif
+}
 
 FIELDELM_HOT void fieldelm_fixed_bands(const uint32_t *power, const uint16_t *edges, uint64_t floor, int32_t gain, int32_t base,
     const int32_t *offset, int32_t *out, size_t n) {
@@ -383,11 +385,7 @@ FIELDELM_HOT void fieldelm_fixed_bands(const uint32_t *power, const uint16_t *ed
     for (size_t i = 0; i < n; ++i) {
         size_t width = (size_t)edges[i + 1] - edges[i];
         uint64_t sum = width == usual ? usual_floor : width == usual + 1 ? usual_floor + floor : floor * width;
-#if defined(FIELDELM_ARMV6M)
-        sum += fieldelm_armv6m_sum(power + edges[i], power + edges[i + 1]);
-#else
-        sum += sum_of(power + edges[i], power + edges[i + 1]);
-#endif
+        sum += fieldelm_fixed_sum(power + edges[i], power + edges[i + 1]);
         uint32_t log = (uint32_t)fieldelm_fixed_log2(sum); // below 64 2^16; its product with gain in two parts
         int32_t part = (int32_t)((log & 0xffff) * (uint32_t)gain >> 15);
         out[i] = (int32_t)(log >> 16) * 2 * gain + part + base - offset[i];

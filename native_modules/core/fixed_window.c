@@ -8,15 +8,7 @@ void fieldelm_fixed_window_bands(const int16_t *samples, const fieldelm_fixed_pl
     size_t n = ((const fieldelm_fixed_model_t *)plan->model)->n;
     // power is in units of (4 N / 3 m) 4^-scale
     float unit = 4.0f * (float)(uint32_t)plan->size / (3.0f * (float)(uint32_t)plan->m) * fieldelm_fixed_power_of_two(-2 * scale);
-    float floor = plan->floor / unit;
-    uint64_t floor_units = 0; // below 2^47; 0 for NaN
-    if (floor >= 0x1p24f) {
-        float upper = floor * 0x1p-23f;
-        floor_units = (uint64_t)(upper < 0x1p24f ? (uint32_t)upper : 0xffffffu) << 23;
-    } else if (floor > 0.0f) {
-        floor_units = (uint32_t)floor;
-    }
-    fieldelm_fixed_bands(plan->power, plan->edges, floor_units, plan->gain, plan->base - 4 * scale * plan->gain, plan->offset, plan->bands, n);
+    fieldelm_fixed_bands(plan->power, plan->edges, fieldelm_fixed_floor(plan->floor / unit), plan->gain, plan->base - 4 * scale * plan->gain, plan->offset, plan->bands, n);
 }
 
 bool fieldelm_fixed_window(const int16_t *samples, const fieldelm_fixed_plan_t *plan, fieldelm_fixed_stats_t *stats, float *out) {

@@ -31,6 +31,10 @@ extern const mp_obj_fun_builtin_fixed_t fieldelm_fixed_tables_obj;
 extern const mp_obj_fun_builtin_var_t fieldelm_fixed_stats_obj;
 extern const mp_obj_fun_builtin_var_t fieldelm_fixed_power_obj;
 extern const mp_obj_fun_builtin_var_t fieldelm_fixed_bands_obj;
+extern const mp_obj_fun_builtin_var_t fieldelm_fixed_spectrum_obj;
+extern const mp_obj_fun_builtin_var_t fieldelm_fixed_add_obj;
+extern const mp_obj_fun_builtin_var_t fieldelm_fixed_velocity_obj;
+extern const mp_obj_fun_builtin_var_t fieldelm_fixed_levels_obj;
 extern const mp_obj_fun_builtin_var_t fieldelm_fixed_window_obj;
 
 #endif

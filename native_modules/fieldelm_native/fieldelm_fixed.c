@@ -193,6 +193,64 @@ static mp_obj_t fixed_power(size_t n_args, const mp_obj_t *args) {
 }
 MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fieldelm_fixed_power_obj, 8, 8, fixed_power);
 
+// fixed_spectrum(samples, channel, axes, moments, window, table, work, power) -> scale: stats and power in one call
+static mp_obj_t fixed_spectrum(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t channel, axes, m, size = 0;
+    const int16_t *samples = samples_of(args, &channel, &axes, &m);
+    float *moments = floats(args[3], "moments", 4, MP_BUFFER_RW);
+    const uint16_t *window = fieldelm_elements(args[4], "window", 'H', &size, MP_BUFFER_READ);
+    const int32_t *table = words(args[5], "table", fieldelm_fixed_table_words(transform_size(size)));
+    size_t bins = size / 2 + 1;
+    int32_t *work = words(args[6], "work", size);
+    uint32_t *power = fieldelm_elements(args[7], "power", 'I', &bins, MP_BUFFER_RW);
+    if (m > size) {
+        fieldelm_refuse("samples", "rows", " up to", size);
+    }
+    fieldelm_fixed_stats_t stats;
+    fieldelm_fixed_stats(samples, channel, axes, m, &stats);
+    fieldelm_fixed_moments(&stats, m, moments);
+    return MP_OBJ_NEW_SMALL_INT(fieldelm_fixed_power(samples, channel, axes, m, window, table, size, &stats, work, power));
+}
+MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fieldelm_fixed_spectrum_obj, 8, 8, fixed_spectrum);
+
+// Power and its scale: args[0], args[1]
+static uint32_t *power_of(mp_obj_t power_in, mp_obj_t scale_in, size_t *bins, int32_t *scale) {
+    mp_int_t given = mp_obj_get_int(scale_in);
+    if (given < -16 || given > 15) {
+        fieldelm_refuse("scale", "-16 or more, at most", "", 15);
+    }
+    *scale = (int32_t)given;
+    return fieldelm_elements(power_in, "power", 'I', bins, MP_BUFFER_RW);
+}
+
+// fixed_add(total, total_scale, power, scale) -> scale of the sum, which is in total
+static mp_obj_t fixed_add(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t bins = 0;
+    int32_t total_scale, scale;
+    uint32_t *total = power_of(args[0], args[1], &bins, &total_scale);
+    const uint32_t *power = power_of(args[2], args[3], &bins, &scale);
+    return MP_OBJ_NEW_SMALL_INT(fieldelm_fixed_add(total, total_scale, power, scale, bins));
+}
+MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fieldelm_fixed_add_obj, 4, 4, fixed_add);
+
+// fixed_velocity(power, scale, first, last, params): bins from first to last; params 'f' [factor, result]
+static mp_obj_t fixed_velocity(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t bins = 0;
+    int32_t scale;
+    const uint32_t *power = power_of(args[0], args[1], &bins, &scale);
+    if (bins > FIXED_FFT_MAX / 2 + 1) {
+        fieldelm_refuse("power", "array('I')", " no longer than", FIXED_FFT_MAX / 2 + 1);
+    }
+    size_t last = between(args[3], "last", 0, (mp_int_t)bins - 1), first = between(args[2], "first", 1, (mp_int_t)bins);
+    float *params = floats(args[4], "params", 2, MP_BUFFER_RW);
+    params[1] = fieldelm_fixed_velocity(power, scale, first, last + 1, params[0]);
+    return mp_const_none;
+}
+MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fieldelm_fixed_velocity_obj, 5, 5, fixed_velocity);
+
 static const uint16_t *edges_of(mp_obj_t object, size_t n, size_t bins) {
     size_t count = n + 1;
     const uint16_t *edges = fieldelm_elements(object, "edges", 'H', &count, MP_BUFFER_READ);
@@ -219,6 +277,24 @@ static mp_obj_t fixed_bands(size_t n_args, const mp_obj_t *args) {
     return mp_const_none;
 }
 MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fieldelm_fixed_bands_obj, 5, 5, fixed_bands);
+
+// fixed_levels(power, scale, edges, params, center, out): params 'f' [floor, gain, offset]; center 'f', or None
+static mp_obj_t fixed_levels(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t bins = 0, n = 0;
+    int32_t scale;
+    const uint32_t *power = power_of(args[0], args[1], &bins, &scale);
+    float *out = fieldelm_elements(args[5], "out", 'f', &n, MP_BUFFER_RW);
+    const uint16_t *edges = edges_of(args[2], n, bins);
+    const float *params = floats(args[3], "params", 3, MP_BUFFER_READ);
+    if (!(params[0] >= 0.0f && params[1] > 0.0f && params[1] <= 1.0f && params[2] > -1000.0f && params[2] < 1000.0f)) {
+        fieldelm_refuse("params", "floor 0 or more, gain up to 1, offset within 1000", "", 0);
+    }
+    const float *center = args[4] == mp_const_none ? NULL : floats(args[4], "center", n, MP_BUFFER_READ);
+    fieldelm_fixed_levels(power, scale, edges, params, center, out, n);
+    return mp_const_none;
+}
+MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fieldelm_fixed_levels_obj, 6, 6, fixed_levels);
 
 // fixed_window(samples, channel, axes, stats, window, table, spectrum_work, power, edges, levels, offset, bands, model, work, params,
 // out) -> whether the row was learned. levels 'i' [gain, base], params 'f' [floor, worst weight, learn from, learn below], out 'f' of 6

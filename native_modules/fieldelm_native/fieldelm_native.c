@@ -213,6 +213,10 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
     mp_store_global(MP_QSTR_fixed_stats, MP_OBJ_FROM_PTR(&fieldelm_fixed_stats_obj));
     mp_store_global(MP_QSTR_fixed_power, MP_OBJ_FROM_PTR(&fieldelm_fixed_power_obj));
     mp_store_global(MP_QSTR_fixed_bands, MP_OBJ_FROM_PTR(&fieldelm_fixed_bands_obj));
+    mp_store_global(MP_QSTR_fixed_spectrum, MP_OBJ_FROM_PTR(&fieldelm_fixed_spectrum_obj));
+    mp_store_global(MP_QSTR_fixed_add, MP_OBJ_FROM_PTR(&fieldelm_fixed_add_obj));
+    mp_store_global(MP_QSTR_fixed_velocity, MP_OBJ_FROM_PTR(&fieldelm_fixed_velocity_obj));
+    mp_store_global(MP_QSTR_fixed_levels, MP_OBJ_FROM_PTR(&fieldelm_fixed_levels_obj));
     mp_store_global(MP_QSTR_fixed_window, MP_OBJ_FROM_PTR(&fieldelm_fixed_window_obj));
     MP_DYNRUNTIME_INIT_EXIT
 }
@@ -244,6 +248,10 @@ static const mp_rom_map_elem_t fieldelm_native_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_fixed_stats), MP_ROM_PTR(&fieldelm_fixed_stats_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_power), MP_ROM_PTR(&fieldelm_fixed_power_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_bands), MP_ROM_PTR(&fieldelm_fixed_bands_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_spectrum), MP_ROM_PTR(&fieldelm_fixed_spectrum_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_add), MP_ROM_PTR(&fieldelm_fixed_add_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_velocity), MP_ROM_PTR(&fieldelm_fixed_velocity_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_levels), MP_ROM_PTR(&fieldelm_fixed_levels_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_window), MP_ROM_PTR(&fieldelm_fixed_window_obj) },
 };
 static MP_DEFINE_CONST_DICT(fieldelm_native_globals, fieldelm_native_globals_table);

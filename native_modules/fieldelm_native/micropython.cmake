@@ -9,6 +9,7 @@ target_sources(usermod_fieldelm_native INTERFACE
     ${FIELDELM_CORE_DIR}/spectrum.c
     ${FIELDELM_CORE_DIR}/elm.c
     ${FIELDELM_CORE_DIR}/fixed_spectrum.c
+    ${FIELDELM_CORE_DIR}/fixed_levels.c
     ${FIELDELM_CORE_DIR}/fixed_elm.c
     ${FIELDELM_CORE_DIR}/fixed_window.c
     ${FIELDELM_CORE_DIR}/armv6m_spectrum.S

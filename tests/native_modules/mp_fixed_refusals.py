@@ -46,6 +46,10 @@ def spectrum():
     return [array("h", bytes(128)), 0, 1, ints(6), WINDOW, ints(T), ints(64), array("I", bytes(4 * 33))]
 
 
+def bins(count):
+    return array("I", bytes(4 * count))
+
+
 def window():
     levels, params = array("i", (11357, 0)), floats(4)
     return spectrum() + [EDGES, levels, ints(6), ints(6), model(), ints(W), params, floats(6)]
@@ -82,6 +86,17 @@ CASES = [
     ("fixed_residuals", lambda: [model(), ints(W), floats(6)], {2: ("e", [floats(5)])}),
     ("fixed_tables", lambda: [ints(T), array("H", bytes(128)), 64], {0: ("table", [ints(3)]), 2: ("m", [0, 65])}),
     ("fixed_power", spectrum, power_and({6: ("work", [ints(63)])})),
+    ("fixed_spectrum", lambda: spectrum()[:3] + [floats(4)] + spectrum()[4:],
+        power_and({3: ("moments", [floats(5), ints(4)]), 6: ("work", [ints(63)])})),
+    ("fixed_add", lambda: [bins(33), -1, bins(33), 15],
+        {0: ("power", [ints(33)]), 1: ("scale", [16, -17]), 2: ("power", [bins(32)]), 3: ("scale", [16])}),
+    ("fixed_velocity", lambda: [bins(33), 0, 1, 32, floats(2)],
+        {0: ("power", [ints(33), bins(2050)]), 1: ("scale", [16]), 2: ("first", [0, 34]), 3: ("last", [33, -1]),
+        4: ("params", [floats(1)])}),
+    ("fixed_levels", lambda: [bins(33), 0, EDGES, array("f", (1.0, 0.5, 0.0)), None, floats(6)],
+        {0: ("power", [ints(33)]), 1: ("scale", [16]), 2: ("edges", [array("H", (1, 2, 3, 4, 5, 6, 34)), EDGES[1:]]),
+        3: ("params", [floats(2), floats(3), array("f", (-1.0, 0.5, 0.0)), array("f", (0.0, 1.1, 0.0)),
+        array("f", (float("nan"), 0.5, 0.0)), array("f", (0.0, 0.5, 1e9))]), 4: ("center", [floats(5), 0])}),
     ("fixed_window", window, power_and({6: ("spectrum_work", [ints(63)]), 8: ("edges", [array("H", (1, 2, 3, 4, 5, 6, 34)),
         array("H", (1, 2, 2, 4, 5, 6, 7))]), 10: ("offset", [ints(5)]), 12: ("model", FAKES), 14: ("params", [floats(3)])})),
 ]  # fmt: skip
