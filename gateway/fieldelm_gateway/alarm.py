@@ -106,6 +106,7 @@ class Alarm:
 QUIET = Alarm()
 _FIELDS = tuple(field.name for field in dataclasses.fields(Alarm))
 _MARKS = ("acknowledged", "comment", "shelved", "service")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def _runs(mark: Mark | None, now_ms: int) -> bool:
@@ -129,7 +130,7 @@ def dump(alarm: Alarm) -> str:
     for name in _MARKS:
         if values[name]:
             values[name] = dataclasses.asdict(values[name])
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(values)
 
 
 def load(text: str | None) -> Alarm:

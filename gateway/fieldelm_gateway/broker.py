@@ -6,6 +6,7 @@ Everything happens in the thread that calls `wait`: it is paho's network loop as
 import select
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from paho.mqtt import client as paho
 from paho.mqtt.client import DisconnectFlags
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -29,6 +31,8 @@ GREETING_S = 3.0
 _LOOK_S = 0.2
 _UNSUPPORTED_PROTOCOL = 132
 _ANY_NUMBER = 65535
+_ANY_SIZE = 268_435_455
+_PUBACK = 0x40
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 
@@ -79,6 +83,25 @@ def _doubt(config: Mqtt) -> str:
     return "is it an MQTT broker?"
 
 
+def confirmations(data: bytes) -> list[Confirmed]:
+    """The PUBACKs (MQTT 5, 3.4) in what a broker has sent last; what is no whole packet is left out."""
+    found = []
+    at = 0
+    while at + 2 <= len(data):
+        kind, length, shift, at = data[at], 0, 0, at + 1
+        while at < len(data) and shift < 28:
+            length |= (data[at] & 0x7F) << shift
+            shift, at = shift + 7, at + 1
+            if not data[at - 1] & 0x80:
+                break
+        body, at = data[at : at + length], at + length
+        if kind == _PUBACK and len(body) == length >= 2:
+            reason = ReasonCode(PacketTypes.PUBACK, identifier=body[2]) if length > 2 else None
+            problem = str(reason) if reason and reason.is_failure else ""
+            found.append(Confirmed(int.from_bytes(body[:2], "big"), problem))
+    return found
+
+
 class HasFileno(Protocol):
     """A socket, plain or wrapped."""
 
@@ -94,23 +117,27 @@ class Bell:
         self._ear, self._mouth = socket.socketpair()
         self._ear.settimeout(0)
         self._mouth.settimeout(0)
+        self._lock = threading.Lock()
+        self._rings = False
 
     def ring(self) -> None:
         """Wake it, or let it not fall asleep."""
-        try:
-            self._mouth.send(b"\0")
-        except OSError:  # it is ringing already, or closed
-            pass
+        with self._lock:
+            if self._rings:
+                return
+            try:
+                self._mouth.send(b"\0")
+                self._rings = True
+            except OSError:  # it is closed
+                pass
 
     def wait(self, seconds: float, *others: HasFileno) -> bool:
         """Sleep until the bell rings, one of the others can be read, or time is up. Returns whether one can be read."""
         readable = select.select([self._ear, *others], [], [], max(seconds, 0))[0]
         if self._ear in readable:
-            try:
-                while self._ear.recv(4096):
-                    pass
-            except BlockingIOError:
-                pass
+            with self._lock:
+                self._ear.recv(1)
+                self._rings = False
         return any(one is not self._ear for one in readable)
 
     def close(self) -> None:
@@ -139,6 +166,8 @@ class Connection:
         self.protocol = protocol
         self.receive_maximum = _ANY_NUMBER
         """publications that the broker wants to have unconfirmed at most"""
+        self.maximum_packet_size = _ANY_SIZE
+        """bytes of the longest packet that the broker takes"""
         self._notices: list[Confirmed | Arrived] = []
         self._greeting: ReasonCode | None = None
         self._lost = ""
@@ -162,6 +191,7 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_message = self._on_message
+        client.on_socket_close = self._on_socket_close
         try:
             self._connect(mqtt, greeting_s, give_up)
         except BrokerLostError:
@@ -176,7 +206,9 @@ class Connection:
         except ssl.SSLError as error:
             raise BrokerLostError(tls.explain(where, error)) from None
         except ConnectionResetError:
-            raise BrokerLostError(f"{where} hung up: does it speak MQTT there, with TLS if [mqtt] url says mqtts?") from None
+            raise BrokerLostError(
+                f"{where} hung up: does it speak MQTT there, with TLS if [mqtt] url says mqtts?"
+            ) from None
         except OSError as error:
             raise BrokerLostError(
                 f"no broker at {where} ({error.strerror or error}): is it running, and is [mqtt] url right?"
@@ -188,9 +220,7 @@ class Connection:
                 self.wait(bell, min(until - time.monotonic(), _LOOK_S))
         except BrokerLostError as error:
             if self._greeting is None:
-                raise ProtocolRefusedError(
-                    f"{where} hung up without a greeting ({error}): {_doubt(mqtt)}"
-                ) from None
+                raise ProtocolRefusedError(f"{where} hung up without a greeting ({error}): {_doubt(mqtt)}") from None
         finally:
             bell.close()
         if self._greeting is None:
@@ -208,6 +238,7 @@ class Connection:
         self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, properties: Properties | None
     ) -> None:
         self.receive_maximum = getattr(properties, "ReceiveMaximum", _ANY_NUMBER)
+        self.maximum_packet_size = getattr(properties, "MaximumPacketSize", _ANY_SIZE)
         self._greeting = reason
 
     def _on_disconnect(
@@ -220,6 +251,16 @@ class Connection:
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         self._notices.append(Arrived(message.topic, bytes(message.payload)))
+
+    def _on_socket_close(self, _client: Any, _data: Any, wire: Any) -> None:
+        # A broker that refuses a message may hang up right behind its refusal, and then it is a write that fails first.
+        left = b""
+        try:
+            while chunk := wire.recv(65536):
+                left += chunk
+        except OSError:
+            pass
+        self._notices += confirmations(left)
 
     # for the publisher
 
@@ -259,6 +300,11 @@ class Connection:
         sent = self._client.publish(topic, payload.encode("utf-8"), qos=1, retain=retain)
         self._check(sent.rc)
         return sent.mid
+
+    def room(self, topic: str) -> int:
+        """Bytes of payload that the broker takes on this topic."""
+        # 1 for the type, 4 at most for the length, 2 for the topic's length, 2 for the number, 1 for no properties
+        return self.maximum_packet_size - 10 - len(topic.encode("utf-8"))
 
     def subscribe(self, topic: str) -> None:
         """Ask for a topic with QoS 1. Raises BrokerLostError."""

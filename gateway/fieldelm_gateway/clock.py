@@ -6,6 +6,7 @@ database, the monotonic time for everything that waits, so that a clock that is 
 
 import ctypes
 import datetime
+import functools
 import sys
 import time
 from dataclasses import dataclass
@@ -36,8 +37,12 @@ class Clock(Protocol):
 def rfc3339(epoch_ms: int) -> str:
     """A date in UTC with milliseconds, `2026-01-01T00:00:00.000Z`; dates beyond the calendar stay at its ends."""
     seconds, ms = divmod(min(max(epoch_ms, 0), 253402300799999), 1000)
-    moment = time.gmtime(seconds)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", moment) + f".{ms:03d}Z"
+    return f"{_second(seconds)}.{ms:03d}Z"
+
+
+@functools.lru_cache(maxsize=64)  # the frames of a busy second share it
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def parse_rfc3339(text: str) -> int:

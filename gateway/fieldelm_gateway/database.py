@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO
 
-from .errors import DamagedError, DatabaseError, DatabaseUnavailableError, GatewayError
+from .errors import DamagedError, DatabaseError, DatabaseUnavailableError, GatewayError, WrongDatabaseError
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def explain(path: Path, error: sqlite3.Error) -> GatewayError:
         if code.startswith(known):
             # a file that begins with something else may be somebody's; that there is a daily copy tells that it was ours
             ours = known == "SQLITE_CORRUPT" or path.with_name(path.name + ".nodes").exists()
-            kind = DamagedError if ours else DatabaseError
+            kind = DamagedError if ours else WrongDatabaseError
             return kind(f"{path} {text}: move it away, then {RECOVERY}")
     for known, text in _REASONS.items():
         if code.startswith(known):
@@ -61,9 +61,9 @@ def connect(path: Path, *, create: bool = False, read_only: bool = False) -> sql
     """Open the database and bring its schema up to date. Raises GatewayError."""
     if not path.is_file():
         if path.exists():
-            raise DatabaseError(f"{path} is not a file: name a file as [database] path")
+            raise WrongDatabaseError(f"{path} is not a file: name a file as [database] path")
         if not create:
-            raise DatabaseError(f"{path} does not exist: `fieldelm gateway run` or `fieldelm provision` makes it")
+            raise WrongDatabaseError(f"{path} does not exist: `fieldelm gateway run` or `fieldelm provision` makes it")
         _create(path)
     connection = None
     try:
@@ -101,7 +101,7 @@ def _create(path: Path) -> None:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
-        raise DatabaseError(f"{path} cannot be made ({error.strerror}): name another [database] path") from None
+        raise WrongDatabaseError(f"{path} cannot be made ({error.strerror}): name another [database] path") from None
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
@@ -117,7 +117,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
     if read_only:
         raise DatabaseError(f"{path} has an older schema: start the gateway once")
     if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise DatabaseError(f"{path} is a database of another program: name another [database] path")
+        raise WrongDatabaseError(f"{path} is a database of another program: name another [database] path")
     if version:
         from . import backup  # it needs this module
 

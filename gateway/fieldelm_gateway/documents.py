@@ -11,7 +11,7 @@ from .clock import Instant, rfc3339
 from .config import GatewayConfig
 from .errors import PermanentError
 from .ingress import Uplink
-from .nodes import Node
+from .nodes import Card, Node
 from .store import Command
 from .verify import Verified
 
@@ -26,9 +26,35 @@ class PayloadError(PermanentError):
     """An authentic frame whose payload has the wrong length or a code that does not exist."""
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # `json.dumps` would make one every time
+
+
 def dump(document: Mapping[str, Any]) -> str:
     """A document as it goes out."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(document)
+
+
+_DISPENSABLE = (
+    *("location", "name", "policy", "age_saturated", "age_s", "delayed", "mode", "lost_before", "counter"),
+    *("rssi", "snr", "bands", "score_ratio", "verdict", "clock", "received_time"),
+)
+
+
+def shortened(text: str, room: int) -> str | None:
+    """A document that fits into so many bytes: without what can best be spared, and marked; None if that is not enough."""
+    if len(text) * 4 <= room or len(text.encode("utf-8")) <= room:
+        return text
+    document = json.loads(text) if text.startswith("{") else {}
+    if "schema" not in document:  # no document of ours: Home Assistant wants all of it
+        return None
+    document["shortened"] = True
+    if isinstance(document.get("nodes"), list):
+        document["nodes"] = [{name: node[name] for name in ("eui", "node_id", "name")} for node in document["nodes"]]
+    for name in ("", *_DISPENSABLE):
+        document.pop(name, None)
+        if len(dump(document).encode("utf-8")) <= room:
+            return dump(document)
+    return None
 
 
 class Topics:
@@ -290,6 +316,9 @@ def info(config: GatewayConfig, version: str, started: Instant) -> str:
     )
 
 
+_CARD = tuple(field.name for field in dataclasses.fields(Card))
+
+
 def node_list(nodes: Iterable[Node]) -> str:
     """The nodes' cards."""
     cards = [
@@ -299,7 +328,7 @@ def node_list(nodes: Iterable[Node]) -> str:
             "name": node.name,
             "location": node.location,
             "shaft_hz": node.shaft_hz,
-            **dataclasses.asdict(node.card),
+            **{name: getattr(node.card, name) for name in _CARD},
         }
         for node in nodes
     ]

@@ -38,6 +38,12 @@ class DamagedError(DatabaseError):
     """The database's content is broken."""
 
 
+class WrongDatabaseError(DatabaseError):
+    """[database] path names something that is not, and cannot become, the gateway's database."""
+
+    exit_code = 2
+
+
 class UsageError(PermanentError):
     """What the user typed or wrote cannot be done."""
 

@@ -1,5 +1,6 @@
 """What a radio hands to the gateway, and what the gateway may ask of a radio."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -75,7 +76,12 @@ class Radio(Protocol):
 
 def airtime_us(config: RadioConfig, length: int) -> int:
     """How long a frame of this length is on this radio's air."""
-    return int(time_on_air_us(length, config.sf, config.bw, config.coding_rate, config.preamble_len))
+    return _airtime_us(length, config.sf, config.bw, config.coding_rate, config.preamble_len)
+
+
+@functools.lru_cache(maxsize=512)
+def _airtime_us(length: int, sf: int, bw: str, coding_rate: int, preamble_len: int) -> int:
+    return int(time_on_air_us(length, sf, bw, coding_rate, preamble_len))
 
 
 def health_card(radio: Radio) -> dict[str, Any]:

@@ -100,6 +100,7 @@ def _gateway(text: _Text, health: Mapping[str, Any]) -> None:
     text.family(
         "mqtt_published_total", "counter", "messages that the broker has confirmed", [(none, mqtt["published"])]
     )
+    text.family("mqtt_too_long_total", "counter", "messages longer than the broker takes", [(none, mqtt["too_long"])])
     text.family(
         "frames_total", "counter", "frames", [({"what": key}, count) for key, count in health["frames"].items()]
     )

@@ -29,6 +29,10 @@ _HOLD_S = 5.0  # after the broker has refused a message
 _STEADY_S = 5.0  # a connection that lasts so long was no failure
 _GOODBYE_S = 1.0
 _LONGEST_GREETING_S = 24.0
+_PACE_S = 0.1
+_PACE = 100  # documents of the present in this time
+_FLOOD = 50  # events in this time; a concentrator of eight channels hears 20 frames
+_PACE_IN_A_FLOOD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,32 @@ class Lane:
         self.rows.extendleft(sorted(rows, key=lambda row: row.id, reverse=True))
 
 
+class Pace:
+    """How fast documents of the present go out, of which only the latest value counts.
+
+    Many at once, as at the start, must not hold up the frames; in a flood of events they wait still more, and come when it ebbs.
+    """
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._events = 0
+        self._left = 0
+
+    def event(self) -> None:
+        """An event has gone out."""
+        self._events += 1
+
+    def has_room(self) -> bool:
+        """Whether one more document may go now; it is counted."""
+        now = time.monotonic()
+        if now >= self._until:
+            self._left = _PACE_IN_A_FLOOD if self._events > _FLOOD else _PACE
+            self._events = 0
+            self._until = now + _PACE_S
+        self._left -= 1
+        return self._left >= 0
+
+
 class Publisher:
     """Owns the connection to the broker and the thread that feeds it."""
 
@@ -79,6 +109,7 @@ class Publisher:
         self._connection: Connection | None = None
         self._protocol = "5" if config.mqtt.protocol == "auto" else config.mqtt.protocol
         self._lanes = (Lane(EVENTS), Lane(REST))
+        self._pace = Pace()
         self._in_flight: dict[int, OutboxRow | str] = {}
         self._limit = config.mqtt.in_flight
         self._hold_until = 0.0
@@ -86,6 +117,10 @@ class Publisher:
         self.connections = 0
         self.published = 0
         self.problem = "not connected yet"
+        self._complaint = ""
+        self.too_long = 0
+        """messages that were withheld, as the broker takes no packets of their size"""
+        self._told_too_long: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     # for the other threads
@@ -129,6 +164,7 @@ class Publisher:
             "connections": self.connections,
             "published": self.published,
             "in_flight": len(self._in_flight),
+            "too_long": self.too_long,
             "problem": self.problem or None,
         }
 
@@ -138,18 +174,25 @@ class Publisher:
         pause_s = _FIRST_PAUSE_S
         while self._ending_at is None:
             began = time.monotonic()
+            problem = ""
             try:
                 self._connect()
                 self._serve()
             except GatewayError as error:
-                if str(error) != self.problem:
-                    log.warning("MQTT: %s", error)
-                self.problem = str(error)
+                problem = str(error)
             self._disconnect()
+            if problem and time.monotonic() >= self._hold_until:  # else it has refused a message, which says more
+                self._complain(problem)
             if time.monotonic() - began > _STEADY_S:
                 pause_s = _FIRST_PAUSE_S
             self._pause(pause_s * random.uniform(0.75, 1.25))
             pause_s = min(pause_s * 2, self._config.mqtt.retry_max_s)
+
+    def _complain(self, problem: str) -> None:
+        self.problem = problem
+        if problem != self._complaint:
+            log.warning("MQTT: %s", problem)
+        self._complaint = problem
 
     def _is_ending(self) -> bool:
         return self._ending_at is not None
@@ -199,7 +242,7 @@ class Publisher:
                 self._say_goodbye(connection)
                 return
             try:
-                connection.wait(self._bell, 0.1 if self._ending_at is not None else 1.0)
+                connection.wait(self._bell, _PACE_S if self._ending_at is not None or self._changed else 1.0)
             except BrokerLostError as error:
                 raise BrokerLostError(f"connection to {self._config.mqtt.url} lost: {error}") from None
             self._take_notices(connection)
@@ -223,7 +266,7 @@ class Publisher:
                 self._refused(message, notice)
             elif message is not None:
                 self.published += 1
-                self.problem = ""
+                self.problem = self._complaint = ""
                 if isinstance(message, OutboxRow):
                     done[message.lane].append(message.id)
         if any(done):
@@ -243,10 +286,7 @@ class Publisher:
     def _refused(self, message: OutboxRow | str, notice: Confirmed) -> None:
         # it stays first in its lane, and is tried again after a while
         topic = message.topic if isinstance(message, OutboxRow) else message
-        problem = f"the broker does not take {topic} ({notice.problem}): check its access rules"
-        if problem != self.problem:
-            log.warning("MQTT: %s", problem)
-        self.problem = problem
+        self._complain(f"the broker does not take {topic} ({notice.problem}): check its access rules")
         self._hold_until = time.monotonic() + _HOLD_S
         if isinstance(message, OutboxRow):
             self._lanes[message.lane].put_back([message])
@@ -259,19 +299,30 @@ class Publisher:
         while len(self._in_flight) < self._limit:
             sent = (
                 self._publish_row(connection, EVENTS)
-                or self._publish_current(connection)
+                or (bool(self._changed) and self._may_describe() and self._publish_current(connection))
                 or self._publish_row(connection, REST)
             )
             if not sent:
                 return
+
+    def _may_describe(self) -> bool:
+        return self._pace.has_room() or self._ending_at is not None
 
     def _publish_row(self, connection: Connection, lane_number: int) -> bool:
         lane = self._lanes[lane_number]
         row = lane.next(self._store)
         if row is None:
             return False
-        self._in_flight[connection.publish(row.topic, row.payload, retain=row.retain)] = row
+        payload = self._fitting(connection, row.topic, row.payload)
+        if payload is None:  # it can never leave; an event is in the log
+            ids: tuple[list[int], list[int]] = ([], [])
+            ids[lane_number].append(row.id)
+            self._deliver(Published(tuple(ids[EVENTS]), tuple(ids[REST])))
+        else:
+            self._in_flight[connection.publish(row.topic, payload, retain=row.retain)] = row
         lane.rows.popleft()
+        if lane_number == EVENTS:
+            self._pace.event()
         return True
 
     def _publish_current(self, connection: Connection, only: str | None = None) -> bool:
@@ -279,11 +330,26 @@ class Publisher:
             topic = only or next(iter(self._changed), None)
             if topic is None or topic not in self._changed:
                 return False
-            payload = self._current[topic]
+            payload: str | None = self._current[topic]
             del self._changed[topic]
-        # if this fails, the next connection begins with all of them
-        self._in_flight[connection.publish(topic, payload, retain=True)] = topic
+        payload = self._fitting(connection, topic, payload or "")
+        if payload is not None:
+            # if this fails, the next connection begins with all of them
+            self._in_flight[connection.publish(topic, payload, retain=True)] = topic
         return True
+
+    def _fitting(self, connection: Connection, topic: str, payload: str) -> str | None:
+        fitting = documents.shortened(payload, connection.room(topic))
+        kind = topic.rsplit("/", 1)[-1]
+        if fitting is not payload and kind not in self._told_too_long:
+            self._told_too_long.add(kind)
+            what = "it is withheld" if fitting is None else "it is shortened"
+            log.warning(
+                "MQTT: %s is longer than the %d bytes that the broker takes, so %s: raise the broker's maximum packet size",
+                *(topic, connection.maximum_packet_size, what),
+            )
+        self.too_long += fitting is None
+        return fitting
 
     def _say_goodbye(self, connection: Connection) -> None:
         self.remember(self._topics.state, documents.gateway_state("offline"))

@@ -3,6 +3,7 @@
 import logging
 import queue
 import signal
+import sys
 import threading
 import time
 from types import FrameType
@@ -32,6 +33,8 @@ _FLUSH_S = 3.0
 _LOOK_S = 0.2
 _COMMIT_S = 5.0
 _STUCK_S = 10.0
+_SWITCH_S = 0.0005
+"""Python's threads give way after 5 ms by default: an answer that waits for its turn ten times would be late"""
 
 
 def make_radios(config: GatewayConfig) -> tuple[list[Radio], Clock]:
@@ -138,6 +141,7 @@ def run(config: GatewayConfig) -> None:
         asked.append(number)
 
     supervisor = Supervisor()
+    sys.setswitchinterval(_SWITCH_S)
     threading.excepthook = on_fault
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)

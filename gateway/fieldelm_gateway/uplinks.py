@@ -114,7 +114,8 @@ def _alert(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> tu
     node, slot = verified.node, verified.slot
     sequence = frame.extend(alert.sequence, alert.sequence if slot.last_sequence is None else slot.last_sequence)
     identity = (node.row, slot.check, sequence)
-    if identity in batch.events or state.store.has_event(*identity):
+    is_new = slot.last_sequence is not None and sequence > slot.last_sequence  # spares the question
+    if not is_new and (identity in batch.events or state.store.has_event(*identity)):
         batch.frames["duplicate_events"] += 1
         return node, "duplicate"
     told = documents.event(verified, uplink, alert, sequence)

@@ -284,9 +284,6 @@ def test_one_node_s_page_and_a_command_from_it_by_keyboard_alone(page):
     page.world.modem.exchange(node.alert())
     page.world.modem.exchange(node.status(ack=True, state=3))
     with _browser(page, f"/#/node/{node.eui}") as browser:
-        wait_until(browser, "document.querySelectorAll('.chart').length >= 4")
-        time.sleep(2)  # the range of the bands comes with the list of nodes, a moment after the HELLO
-        browser.refresh()
         wait_until(browser, "document.querySelectorAll('.chart').length == 5")
         labels = browser.execute_script("return [...document.querySelectorAll('.chart')].map(one => one.ariaLabel)")
         assert labels[0].startswith("Score divided by threshold: 1 points")

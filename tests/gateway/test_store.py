@@ -214,6 +214,7 @@ def test_errors_at_start_are_one_line_without_a_traceback(tmp_path):
     for line, word in (
         (f'path = "{tmp_path}/x.db"', "not a database"),
         ('path = "/proc/no/gateway.db"', "cannot be made"),
+        (f'path = "{tmp_path}"', "is not a file"),
     ):
         path.write_text(f"[database]\n{line}\n")
         done = subprocess.run(
@@ -223,7 +224,7 @@ def test_errors_at_start_are_one_line_without_a_traceback(tmp_path):
             timeout=30,
             check=False,
         )
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert word in done.stderr
         assert done.stderr.count("\n") == 1
         assert "Traceback" not in done.stderr

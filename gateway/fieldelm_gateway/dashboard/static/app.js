@@ -197,7 +197,7 @@ function nodePage(eui) {
   const later = () => { clearTimeout(timer); timer = setTimeout(() => { drawCharts(); drawRecords(); }, 500); };
   return {
     name: "nodes", eui,
-    redraw(changed) { if (!changed || changed === eui) { const keep = document.activeElement?.dataset?.command; drawHead(); if (keep) head.querySelector(`[data-command="${keep}"]`)?.focus({ preventScroll: true }); if (changed) later(); } },
+    redraw(changed, what) { if (what !== "health" && (!changed || changed === eui)) { const keep = document.activeElement?.dataset?.command; drawHead(); if (keep) head.querySelector(`[data-command="${keep}"]`)?.focus({ preventScroll: true }); later(); } },
     event(changed) { if (changed === eui) later(); },
   };
 }
@@ -348,7 +348,7 @@ function healthPage() {
       table("Gateway", [["Name", known.gateway?.name], ["Version", known.gateway?.version], ["Time", when(health.time)], ["Clock", good(health.clock === "synced", "synchronised", "not set")],
         ["Up for", `${Math.floor(health.uptime_s / 3600)} h ${Math.floor(health.uptime_s / 60) % 60} min`], ["Nodes online", `${health.nodes.online} of ${health.nodes.known}`], ["Commands waiting", health.nodes.commands_waiting]]),
       table("Broker", [["Connection", good(health.mqtt.connected, "connected", "away")], ["Problem", health.mqtt.problem ?? "none"], ["Events waiting", health.queue.events], ["Other messages waiting", health.queue.rest],
-        ["Outbox", good(!health.queue.full, "has room", "full: frames are not acknowledged")], ["Published", health.mqtt.published], ["STATUS dropped", health.status_dropped]]),
+        ["Outbox", good(!health.queue.full, "has room", "full: frames are not acknowledged")], ["Published", health.mqtt.published], ["STATUS dropped", health.status_dropped], ["Too long for the broker", health.mqtt.too_long]]),
       ...health.radios.map((radio) => table(`Radio ${radio.name}`, [["Listens", good(radio.listening, "yes", "no")], ["Problem", radio.problem ?? "none"], ["Frames", radio.uplinks], ["Damaged", radio.crc_errors],
         ["Answers", radio.answers], ["Airtime of the last hour", `${radio.airtime_last_hour_ms} ms of ${radio.airtime_limit_ms ?? "unlimited"}`]])),
       table("Frames", Object.entries(health.frames).map(([name, count]) => [words(name), count])),
@@ -373,16 +373,23 @@ function route() {
   }
 }
 
+let waiting = null; // what happens while everything is asked for, and may be newer
+
 async function load() {
+  waiting ??= [];
   const found = await get("/api/nodes").catch(problem);
+  const happened = waiting ?? [];
+  waiting = null;
   if (!found) return;
   known.gateway = found.gateway;
   known.health = found.health;
   known.nodes = new Map(found.nodes.map((node) => [node.eui, node]));
   document.getElementById("gateway-name").textContent = [found.gateway?.name, found.gateway?.location].filter(Boolean).join(", ");
+  for (const one of happened) take(...one);
 }
 
 function take(topic, payload) {
+  if (waiting) { waiting.push([topic, payload]); return; }
   const [kind, eui, what] = topic.split("/");
   if (topic === "health") { known.health = payload; page.redraw("", "health"); return; }
   if (topic === "nodes") { cards(payload.nodes); return; }
