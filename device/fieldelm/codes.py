@@ -80,9 +80,21 @@ COMMANDS = (
     "confirm_change",
     "call_fault",
     "service",
+    "threshold",
+    "trace",
+    "config_get",
+    "config_set",
+    "rotate_key",
+    "power",
 )
 
 # How a node answers a command.
 RESULTS = ("ok", "unknown_command", "bad_arguments", "not_now", "failed")
+
+# What a TRACE shows.
+TRACES = ("bands", "residuals")
+
+# What a node prints on its console.
+CONSOLES = ("rows", "events", "off")
 
 BOOT_CAUSES = ("unknown", "power_on", "watchdog", "requested")

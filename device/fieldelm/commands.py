@@ -5,13 +5,17 @@ carried out again.
 """
 
 import struct
+from array import array
 
 from micropython import const
 
-from fieldelm import codes, frame, payloads
+from fieldelm import codes, config, frame, payloads
 from fieldelm.storage import Record, StorageError
 
 _RECENT = const(4)  # gateways whose last command is remembered
+_VERSION = const(0x81)  # of the settings' record; its first form began with a policy, 0 to 2
+_FIRST_BYTES = const(5)
+_UNSET = const(-0x80000000)
 
 
 def _restored(record, buffer):
@@ -23,29 +27,88 @@ def _restored(record, buffer):
 
 
 class Settings:
-    """What commands change of a node's configuration, on flash; ``restore`` before the watcher is made."""
+    """What commands change of a node's configuration (``payloads.CONFIG_KEYS``), on flash; ``restore`` before anything reads it.
+
+    The record: version, number of keys, then 32 bits a key, in units of the air. A key that no command has set, or that a
+    later firmware has added, is as in config.json.
+    """
 
     def __init__(self, node):
         self._node = node
         self._record = Record("settings")
+        self._set = array("i", [_UNSET] * len(payloads.CONFIG_KEYS))
 
     def restore(self):
         """Put what was set by command over the configuration."""
-        settings = bytearray(5)
-        if _restored(self._record, settings):
-            policy, period_s, heartbeat_s = struct.unpack("<BHH", settings)
-            node = self._node
-            node.config["learn"]["policy"] = codes.POLICIES[policy]
-            node.period_ms = period_s * 1000 if period_s else node.period_ms
-            node.heartbeat_ms = heartbeat_s * 1000
+        try:
+            file = self._record.open()
+        except StorageError:
+            return
+        if file is None:
+            return
+        with file:
+            stored = file.read(self._record.length)
+        if self._record.length == _FIRST_BYTES:  # of firmware 0.1: policy, period and heartbeat
+            policy, period_s, heartbeat_s = struct.unpack_from("<BHH", stored)
+            old = {"learn.policy": policy, "sense.period_s": period_s or _UNSET, "link.heartbeat_s": heartbeat_s}
+        elif stored[0] == _VERSION and len(stored) == 2 + 4 * stored[1]:
+            count = min(stored[1], len(self._set))
+            values = struct.unpack_from("<%di" % count, stored, 2)
+            old = {payloads.config_key(number): values[number] for number in range(1, count)}
+        else:
+            return
+        for number in range(1, len(self._set)):
+            value = old.get(payloads.config_key(number), _UNSET)
+            if value != _UNSET and self._problem(number, value) is None:
+                self._set[number] = value
+                self._put(number, value)
 
-    def save(self):
-        """Store the settings; returns the command's result."""
-        # a period below one second comes from the configuration only and is stored as 0
-        node = self._node
-        policy = codes.POLICIES.index(node.watcher.policy)
-        settings = struct.pack("<BHH", policy, node.period_ms // 1000, node.heartbeat_ms // 1000)
-        return "ok" if node.stored(self._record, (settings,)) else "failed"
+    @staticmethod
+    def _meant(number, value):
+        # the configuration's value that a number on the air stands for; None for a string that does not exist
+        _, _, scale, _, strings = payloads.CONFIG_KEYS[number]
+        if strings:
+            return strings[value] if 0 <= value < len(strings) else None
+        return value if scale == 1 else value / scale
+
+    def _problem(self, number, value):
+        section, key = payloads.CONFIG_KEYS[number][:2]
+        return config.problem(section, key, self._meant(number, value))
+
+    def _place(self, number):
+        section = payloads.CONFIG_KEYS[number][0]
+        return self._node.config[section] if section else self._node.config
+
+    def _put(self, number, value):
+        self._place(number)[payloads.CONFIG_KEYS[number][1]] = self._meant(number, value)
+
+    def number(self, name):
+        """The number of a key."""
+        for number in range(1, len(self._set)):
+            if payloads.config_key(number) == name:
+                return number
+        raise KeyError(name)
+
+    def is_set(self, name):
+        """Whether a command has set this key."""
+        return self._set[self.number(name)] != _UNSET
+
+    def get(self, number):
+        """A key's value in units of the air."""
+        _, key, scale, _, strings = payloads.CONFIG_KEYS[number]
+        value = self._place(number)[key]
+        return strings.index(value) if strings else int(value * scale + (0.5 if value > 0 else -0.5) * (scale > 1))
+
+    def set(self, values):
+        """Change keys, number to value in units of the air: at once, and stored. Returns the command's result."""
+        for number, value in values.items():
+            if self._problem(number, value):
+                return "bad_arguments"
+        for number, value in values.items():
+            self._set[number] = value
+            self._put(number, value)
+            self._node.configured(payloads.config_key(number))
+        return "ok" if self._node.stored(self._record, (bytes((_VERSION, len(self._set))), self._set)) else "failed"
 
 
 class Commands:
@@ -67,6 +130,7 @@ class Commands:
         node = self._node
         link = node.link
         code, sequence, arguments = link.command()
+        self._sequence = sequence
         gateway = link.answer_gateway
         row = self._answered_row(gateway)
         known = self._answered[row] == gateway and struct.unpack_from("<HB", self._answered, row + 1) == (
@@ -79,6 +143,7 @@ class Commands:
             result = codes.RESULTS.index(self._execute(code, arguments))
             struct.pack_into("<BHBB", self._answered, row, gateway, sequence, code, result)
             node.stored(self._record, (self._answered,))
+        done = codes.RESULTS[result] == "ok"
         name = codes.COMMANDS[code] if code < len(codes.COMMANDS) else str(code)
         node.say("command", {"command": name, "result": codes.RESULTS[result], "repeated": known})
         end = payloads.pack_into(
@@ -87,7 +152,11 @@ class Commands:
             link.payload_start(frame.RESPONSE),
             {"command": code, "command_sequence": sequence, "gateway": gateway, "result": result},
         )
-        return end, name if not known and codes.RESULTS[result] == "ok" else None
+        if done and name in payloads.ANSWERS:
+            key = arguments[0]  # it comes first
+            values = {"key": key, "value": node.settings.get(key)}
+            end = payloads.pack_into(payloads.ANSWERS[name], link.buffer, end, values)
+        return end, name if not known and done else None
 
     def _answered_row(self, gateway):
         # the gateway's row, or a free one, or the first
@@ -112,17 +181,20 @@ class Commands:
     def _retrain(self, given):
         return "ok" if self._node.watcher.retrain(self._node.clock.now_ms()) else "not_now"
 
+    def _configure(self, values):
+        settings = self._node.settings
+        return settings.set({settings.number(name): value for name, value in values.items()})
+
     def _policy(self, given):
-        if given["policy"] >= len(codes.POLICIES):
-            return "bad_arguments"
-        self._node.watcher.set_policy(codes.POLICIES[given["policy"]])
-        return self._node.settings.save()
+        return self._configure({"learn.policy": given["policy"]})
 
     def _interval(self, given):
-        if 0 < given["heartbeat_s"] < 10:
-            return "bad_arguments"
-        self._node.set_interval(given["window_period_s"] * 1000, given["heartbeat_s"] * 1000)
-        return self._node.settings.save()
+        values = {}
+        if given["window_period_s"]:
+            values["sense.period_s"] = given["window_period_s"]
+        if given["heartbeat_s"]:
+            values["link.heartbeat_s"] = given["heartbeat_s"]
+        return self._configure(values)
 
     def _identify(self, given):
         self._node.board.identify(given["seconds"])
@@ -142,4 +214,34 @@ class Commands:
 
     def _service(self, given):
         self._node.start_service(given["minutes"] * 60000)
+        return "ok"
+
+    def _threshold(self, given):
+        return self._configure({"learn.threshold_factor": given["factor"]})
+
+    def _trace(self, given):
+        if given["trace"] >= len(codes.TRACES):
+            return "bad_arguments"
+        return "ok" if self._node.start_trace(given["trace"], self._sequence) else "not_now"
+
+    def _config_get(self, given):
+        return "ok" if 0 < given["key"] < len(payloads.CONFIG_KEYS) else "bad_arguments"
+
+    def _config_set(self, given):
+        if not 0 < given["key"] < len(payloads.CONFIG_KEYS):
+            return "bad_arguments"
+        return self._node.settings.set({given["key"]: given["value"]})
+
+    def _rotate_key(self, given):
+        # from the answer to this command on the node uses the new key
+        try:
+            right = given["slot"] < 2 and self._node.link.keys.rotate(given["slot"], given["new_key"])
+        except OSError:
+            return "failed"
+        return "ok" if right else "bad_arguments"
+
+    def _power(self, given):
+        if config.problem("radio", "output_power", given["dbm"]):
+            return "bad_arguments"
+        self._node.link.set_power(given["dbm"])
         return "ok"

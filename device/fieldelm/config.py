@@ -7,7 +7,7 @@ key and the mend; keys of secrets are named, their values never are.
 import json
 from binascii import unhexlify
 
-from fieldelm.codes import POLICIES
+from fieldelm.codes import CONSOLES, POLICIES
 
 SCHEMA = 1
 
@@ -92,7 +92,7 @@ _NODE = {
     "node_id": (_REQUIRED, _number(1, 65535)),
     "keys": (_REQUIRED, _keys),
     "key_id": (0, _one_of(0, 1)),
-    "console": ("events", _one_of("rows", "events", "off")),
+    "console": ("events", _one_of(*CONSOLES)),
 }
 
 _SECTIONS = {
@@ -119,13 +119,14 @@ _SECTIONS = {
         "hidden": (22, _number(1, 64)),
         "seed": (1, _number(0, 0xFFFFFFFF)),
         "policy": ("auto", _one_of(*POLICIES)),
+        "threshold_factor": (1.0, _number(0.25, 4, False)),
         "train_rows": (64, _number(8, 100000)),
         "calibration_rows": (32, _number(8, 100000)),
     },
     "link": {
         "heartbeat_s": (900, _number(10, 65535)),
         "tag_bytes": (4, _one_of(4, 8)),
-        "gateways": ([1], _gateways),
+        "gateways": ([1, 2, 3, 4], _gateways),  # a restored gateway goes on with another number
         "battery_low_mv": (2400, _number(0, 10000)),
     },
 }
@@ -147,6 +148,11 @@ def _fill(where, table, given, open_ended=()):
             raise ConfigError("%s: %s must be %s" % (where, json.dumps(key), problem))
         result[key] = value
     return result
+
+
+def problem(section, key, value):
+    """What this value of a node's configuration must be instead, or None if it is right; ``section`` "" is the top."""
+    return (_SECTIONS[section] if section else _NODE)[key][1](value)
 
 
 def check(given, where="config"):

@@ -44,7 +44,8 @@ _HEADER = const(5)
 _HELLO_HEADER = const(7)
 _UPLINKS = (HELLO, ALERT, STATUS, MODEL, RESPONSE, TRACE)
 _DOWNLINKS = (MODEL, ACK, COMMAND)
-_SHORT_TAG = (ALERT, STATUS, TRACE, MODEL)  # uplinks that may carry 4 bytes
+LONG_TAG = const(8)
+SHORT_TAG = (ALERT, STATUS, TRACE, MODEL)  # uplinks that may carry 4 bytes
 
 
 class FrameError(ValueError):
@@ -81,7 +82,7 @@ def header_bytes(kind):
 
 def tag_bytes(kind, direction, configured=4):
     """Bytes of the tag. ``configured`` is what the node uses for its short uplinks, 4 or 8."""
-    return configured if direction == UPLINK and kind in _SHORT_TAG else 8
+    return configured if direction == UPLINK and kind in SHORT_TAG else LONG_TAG
 
 
 def parse(data, direction):

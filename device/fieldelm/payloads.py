@@ -7,6 +7,8 @@ or a tuple of (name, shift, bits) that share one byte. Fixed point is written in
 
 import struct
 
+from fieldelm import codes
+
 HELLO = (
     ("firmware", "I", "major << 16 | minor << 8 | patch"),
     ((("boot_cause", 0, 4), ("policy", 4, 2), ("kernels_native", 6, 1), ("model_restored", 7, 1)), "B", "bits"),
@@ -17,6 +19,8 @@ HELLO = (
     ("band_low_dhz", "I", "0.1 Hz"),
     ("band_high_dhz", "I", "0.1 Hz"),
     ("last_sequence", "H", "event sequence used last"),
+    ("threshold_factor", "H", "Q8.8"),
+    ("output_power", "b", "dBm"),
 )
 
 ALERT = (
@@ -73,9 +77,51 @@ ARGUMENTS = {
     "confirm_change": (),
     "call_fault": (),
     "service": (("minutes", "H", "0: ends it"),),
+    "threshold": (("factor", "H", "Q8.8, 0.25 to 4"),),
+    "trace": (("trace", "B", "code"),),
+    "config_get": (("key", "B", "code"),),
+    "config_set": (("key", "B", "code"), ("value", "i", "in units of the key")),
+    "rotate_key": (("slot", "B", "key id, 0 or 1"), ("new_key", "16s", "AES-128 key")),
+    "power": (("dbm", "b", "dBm"),),
 }
 
+# What follows RESPONSE's own fields where the result is ok.
+ANSWERS = {
+    "config_get": (("key", "B", "code"), ("value", "i", "in units of the key")),
+    "config_set": (("key", "B", "code"), ("value", "i", "in units of the key")),
+}
+
+# TRACE begins with these fields; one byte a band follows, and band i of them is (low + step * byte) / 100.
+TRACE = (
+    ("trace", "B", "code"),
+    ("trace_id", "B", "of the command_sequence, its low 8 bits"),
+    ("first", "B", "number of the first band here"),
+    ("total", "B", "bands in all"),
+    ("low", "h", "0.01 dB or 0.01 sigma"),
+    ("step", "B", "0.01 dB or 0.01 sigma"),
+)
+
+# Keys of the configuration that commands read and write: section and key of config.json ("" for none), how many units of the
+# air one of the configuration's is, the unit, and the strings that a number stands for, if it does. A key's number is its place.
+CONFIG_KEYS = (
+    None,
+    ("link", "heartbeat_s", 1, "s", None),
+    ("sense", "period_s", 1, "s", None),
+    ("learn", "policy", 1, "", codes.POLICIES),
+    ("learn", "threshold_factor", 256, "", None),
+    ("radio", "output_power", 1, "dBm", None),
+    ("link", "tag_bytes", 1, "bytes", None),
+    ("link", "battery_low_mv", 1, "mV", None),
+    ("", "console", 1, "", codes.CONSOLES),
+)
+
 NO_BAND = 255
+
+
+def config_key(number):
+    """A key's name in commands, as `provision --set` writes it too: ``link.heartbeat_s``, ``console``."""
+    section, key = CONFIG_KEYS[number][:2]
+    return section + "." + key if section else key
 
 
 def struct_format(table):
@@ -89,7 +135,7 @@ def size(table):
 
 
 def pack_into(table, buffer, offset, values):
-    """Write ``values`` (name to integer) into ``buffer`` at ``offset``, return the offset behind.
+    """Write ``values`` (name to integer, of a code ``16s`` to bytes) into ``buffer`` at ``offset``, return the offset behind.
 
     Integers that do not fit saturate, since a full counter is worth more than a wrapped one. A missing name raises KeyError.
     """
@@ -98,6 +144,8 @@ def pack_into(table, buffer, offset, values):
             number = 0
             for part, shift, bits in name:
                 number |= min(max(int(values[part]), 0), (1 << bits) - 1) << shift
+        elif code[-1] == "s":
+            number = values[name]
         else:
             number = int(values[name])
             bits = 8 * struct.calcsize("<" + code)
@@ -111,7 +159,7 @@ def pack_into(table, buffer, offset, values):
 
 
 def unpack(table, buffer, offset=0):
-    """Read a table from ``buffer`` at ``offset``: a dict of name to integer. Raises ValueError if bytes are missing."""
+    """Read a table from ``buffer`` at ``offset``: a dict of name to integer or bytes. Raises ValueError if bytes are missing."""
     if len(buffer) < offset + size(table):
         raise ValueError("payload too short")
     values = {}

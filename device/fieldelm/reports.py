@@ -3,7 +3,11 @@
 Each function takes the node (fieldelm.node.Node) and returns where the payload ends. The byte tables are in ``payloads``.
 """
 
+from micropython import const
+
 from fieldelm import __version__, codes, frame, kernels, payloads
+
+_TRACE_BANDS = const(64)  # a frame: 84 bytes, 0.45 s at SF9
 
 
 def q8_8(value):
@@ -44,6 +48,8 @@ def hello(node):
             "band_low_dhz": _fixed(low_hz, 10),
             "band_high_dhz": _fixed(high_hz, 10),
             "last_sequence": node.counters.sequence & 0xFFFF,
+            "threshold_factor": q8_8(node.config["learn"]["threshold_factor"]),
+            "output_power": node.link.output_power,
         },
     )
 
@@ -103,3 +109,25 @@ def status(node):
             "downlink_snr": -128 if snr is None else max(snr // 4, -127),
         },
     )
+
+
+def trace(node, picture, kind, number, first):
+    """Bands from ``first`` on of a picture (fieldelm.trace.Trace): (where the payload ends, the next band)."""
+    link = node.link
+    values = {
+        "trace": kind,
+        "trace_id": number & 0xFF,
+        "first": first,
+        "total": picture.total,
+        "low": picture.low,
+        "step": picture.step,
+    }
+    end = _pack(link, frame.TRACE, payloads.TRACE, values)
+    last = min(first + _TRACE_BANDS, picture.total)
+    for band in range(first, last):
+        link.buffer[end] = picture.byte(band)
+        end += 1
+    while end < link.payload_start(frame.TRACE) + payloads.size(payloads.ALERT):  # nothing shorter is opened
+        link.buffer[end] = 0
+        end += 1
+    return end, last

@@ -3,8 +3,8 @@
 The score is a mean of squares, so its logarithm is nearly normal and its spread hardly depends on its level. The margin
 is ``SIGMAS`` standard deviations of the calibration rows (held back from training), never less than
 ``SMALLEST_MARGIN``, since the next recording of the same machine differs more than the rows of one recording do among
-themselves, and it is widened by (1 + WIDEN_ROWS / n) as long as it rests on few rows. The mean follows normal rows,
-slowly and within bounds.
+themselves, and it is widened by (1 + WIDEN_ROWS / n) as long as it rests on few rows, and by an operator's factor. The
+mean follows normal rows, slowly and within bounds.
 """
 
 from math import exp, log, sqrt
@@ -18,6 +18,7 @@ class Threshold:
 
     def __init__(self):
         self._saved = floats(4)
+        self.factor = 1.0
         self.reset()
 
     def reset(self):
@@ -55,9 +56,15 @@ class Threshold:
         self.calibrated_sigma = sqrt((self._squares + known * known_sigma * known_sigma) / max(known + freedom, 1))
         self._set()
 
+    def set_factor(self, factor):
+        """Widen (or narrow) the margin by an operator's factor, which outlasts every calibration."""
+        self.factor = factor
+        if self.value == self.value:
+            self._set()
+
     def _set(self):
         widen = 1 + defaults.WIDEN_ROWS / max(self.rows, 1)
-        self.margin = max(defaults.SIGMAS * self.calibrated_sigma, defaults.SMALLEST_MARGIN) * widen
+        self.margin = max(defaults.SIGMAS * self.calibrated_sigma, defaults.SMALLEST_MARGIN) * widen * self.factor
         self.value = exp(self.mean + self.margin)
 
     def excess(self, score):

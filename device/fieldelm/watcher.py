@@ -57,6 +57,7 @@ class Watcher:
         # with as many hidden units as inputs it could copy anything, and nothing would be strange to it
         self.model = OsElm(n, min(learn["hidden"], max(2 * n // 3, 1)), learn["seed"])
         self._threshold = Threshold()
+        self._threshold.set_factor(learn.get("threshold_factor", 1.0))
         self.modes = Modes(n)
         spectral = features.kind != "features"
         self._wear = Wear(n)
@@ -362,6 +363,10 @@ class Watcher:
         if policy not in POLICIES:
             raise ValueError("policy is one of " + ", ".join(POLICIES))
         self.policy = policy
+
+    def set_threshold_factor(self, factor):
+        """Multiply the margin of the learned threshold: above 1 the node is less sensitive, below 1 more."""
+        self._threshold.set_factor(factor)
 
     def confirm_change(self):
         """The change is no fault: relearn it if that was not done yet, and let go of the old model."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from fieldelm import codes
 
-from . import backup_cli, commands, config as configuration, documents, install, maintenance, node_cli
+from . import backup_cli, commands, config as configuration, documents, install, maintenance, node_cli, trace_cli
 from .clock import HostClock, Instant, rfc3339
 from .errors import GatewayError, RequestError, UsageError
 from .nodes import Node, find
@@ -61,35 +61,12 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--json", action="store_true", help="one JSON document")
     listing.set_defaults(run=_list)
 
-    helps = {
-        "retrain": "learn anew what normal is",
-        "policy": "what to do when the environment changes",
-        "interval": "how often it measures, and how often it says that it is alive",
-        "identify": "make it blink",
-        "reboot": "restart it",
-        "commission": "commission it anew, as after a repair",
-        "confirm_change": "what changed is no fault: it goes on with what it has learned, or learns it",
-        "call_fault": "what changed is a fault: it alarms, and returns to what it knew before",
-        "service": "somebody works on the machine: it rests for a time",
-    }
     node_cli.add_actions(actions, _add_config)
     for name in commands.COMMANDS:
-        line = helps[name]
+        line = _HELPS[name]
         action = actions.add_parser(name, help=line, description=f"{line[0].upper()}{line[1:]}.", allow_abbrev=False)
         action.add_argument("node", metavar="NODE", help="name, EUI or node id")
-        if name == "policy":
-            action.add_argument("policy", choices=codes.POLICIES)
-        elif name == "interval":
-            action.add_argument(
-                "--window", dest="window_period_s", type=int, metavar="S", help="seconds from window to window"
-            )
-            action.add_argument(
-                "--heartbeat", dest="heartbeat_s", type=int, metavar="S", help="seconds from STATUS to STATUS"
-            )
-        elif name == "service":
-            action.add_argument("--minutes", type=int, metavar="M", help="default: 120; 0 ends it")
-        elif name == "identify":
-            action.add_argument("--seconds", type=int, metavar="S", help="default: 30")
+        _ARGUMENTS.get(name, lambda _: None)(action)
         _add_config(action)
         action.add_argument(
             "--wait",
@@ -101,6 +78,88 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--json", action="store_true", help="one JSON document")
         node_cli.add_by(action)
         action.set_defaults(run=_command, command=name)
+
+
+_HELPS = {
+    "retrain": "learn anew what normal is",
+    "policy": "what to do when the environment changes",
+    "interval": "how often it measures, and how often it says that it is alive",
+    "identify": "make it blink",
+    "reboot": "restart it",
+    "commission": "commission it anew, as after a repair",
+    "confirm_change": "what changed is no fault: it goes on with what it has learned, or learns it",
+    "call_fault": "what changed is a fault: it alarms, and returns to what it knew before",
+    "service": "somebody works on the machine: it rests for a time",
+    "threshold": "make it less (above 1) or more (below 1) sensitive",
+    "trace": "show the newest spectrum, or how far each band is from what it learned",
+    "config_get": "read a key of its configuration",
+    "config_set": "change a key of its configuration",
+    "rotate_key": "give it another key, made by the gateway; it is heard all the time",
+    "power": "how strongly it transmits, until it starts again or hears nothing",
+}
+
+
+def _policy_arguments(action: argparse.ArgumentParser) -> None:
+    action.add_argument("policy", choices=codes.POLICIES)
+
+
+def _interval_arguments(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--window", dest="window_period_s", type=int, metavar="S", help="seconds from window to window")
+    action.add_argument("--heartbeat", dest="heartbeat_s", type=int, metavar="S", help="seconds from STATUS to STATUS")
+
+
+def _service_arguments(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--minutes", type=int, metavar="M", help="default: 120; 0 ends it")
+
+
+def _identify_arguments(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--seconds", type=int, metavar="S", help="default: 30")
+
+
+def _threshold_arguments(action: argparse.ArgumentParser) -> None:
+    action.add_argument("factor", type=float, metavar="FACTOR", help="0.25 to 4; 1 is what it has learned")
+
+
+def _trace_arguments(action: argparse.ArgumentParser) -> None:
+    action.add_argument(
+        "--what", dest="trace", choices=codes.TRACES, help="bands: the spectrum; residuals: in standard deviations"
+    )
+    action.add_argument("--last", action="store_true", help="print the newest that is known, and ask for none")
+
+
+def _key_arguments(action: argparse.ArgumentParser) -> None:
+    action.add_argument("key", metavar="KEY", help=", ".join(commands.CONFIG_KEYS))
+
+
+def _key_and_value_arguments(action: argparse.ArgumentParser) -> None:
+    _key_arguments(action)
+    action.add_argument("value", metavar="VALUE", type=_value)
+
+
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _power_arguments(action: argparse.ArgumentParser) -> None:
+    action.add_argument("dbm", type=int, metavar="DBM", help="-9 to 22")
+
+
+_ARGUMENTS = {
+    "policy": _policy_arguments,
+    "interval": _interval_arguments,
+    "service": _service_arguments,
+    "identify": _identify_arguments,
+    "threshold": _threshold_arguments,
+    "trace": _trace_arguments,
+    "config_get": _key_arguments,
+    "config_set": _key_and_value_arguments,
+    "power": _power_arguments,
+}
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -203,6 +262,8 @@ _OPTIONS = {"window_period_s": "--window", "heartbeat_s": "--heartbeat"}
 
 
 def _command(args: argparse.Namespace) -> int:
+    if getattr(args, "last", False):
+        return trace_cli.show_last(args, _load(args).database_path())
     config = _load(args)
     given = {
         name: value for name in commands.argument_names(args.command) if (value := getattr(args, name)) is not None
@@ -216,8 +277,12 @@ def _command(args: argparse.Namespace) -> int:
         raise UsageError(text) from None
     store = Store(config.database_path())
     try:
+        before = trace_cli.newest(store, args.node) if args.command == "trace" else None
         command = _queue(store, args, given, arguments, config)
-        return _report(store, command, args)
+        done = _report(store, command, args)
+        if args.command == "trace" and args.wait > 0 and done == DONE:
+            return trace_cli.show_next(store, args, before)
+        return done
     finally:
         store.close()
 
@@ -265,13 +330,26 @@ def _report(store: Store, command: Command, args: argparse.Namespace) -> int:
     message = "waits until the node speaks; the answer comes on MQTT"
     if known.state == "done":
         message = commands.sentence(known.result or "failed")
+        if known.answer:
+            unit = f" {known.answer['unit']}" if known.answer["unit"] else ""
+            message = f"{known.answer['key']} is {known.answer['value']}{unit}"
     elif known.state == "expired":
         message = "the node has not answered in time"
     answered_badly = known.state == "expired" or (known.state == "done" and known.result != "ok")
     unanswered = known.state == "waiting" and args.wait > 0
+    if args.command == "trace" and args.wait > 0 and known.result == "ok":
+        return DONE  # the trace follows
     if args.json:
         print(
-            json.dumps({"id": known.request_id, "command": known.command, "state": known.state, "result": known.result})
+            json.dumps(
+                {
+                    "id": known.request_id,
+                    "command": known.command,
+                    "state": known.state,
+                    "result": known.result,
+                    **(known.answer or {}),
+                }
+            )
         )
     else:
         print(f"{args.node}: {known.command}: {message}")

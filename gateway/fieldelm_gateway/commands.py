@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fieldelm import codes, payloads
+from fieldelm import codes, config as node_config, payloads
 
 from .errors import RequestError
 from .nodes import Node
@@ -14,7 +14,15 @@ COMMANDS = tuple(name for name in codes.COMMANDS if name)
 REPLY_KEYS = ("schema", "id", "node", "expires_s", "by")  # of a request, beside the command's own arguments
 
 # argument -> lowest, highest; 0 in `interval` means "leave as it is" and is written by leaving the argument out
-_RANGES = {"window_period_s": (1, 65535), "heartbeat_s": (10, 65535), "seconds": (1, 255), "minutes": (0, 65535)}
+_RANGES = {
+    "window_period_s": (1, 65535),
+    "heartbeat_s": (10, 65535),
+    "seconds": (1, 255),
+    "minutes": (0, 65535),
+    "dbm": (-9, 22),
+}
+_KEY_BY_NAME = {payloads.config_key(number): number for number in range(1, len(payloads.CONFIG_KEYS))}
+CONFIG_KEYS = tuple(_KEY_BY_NAME)
 
 _SENTENCES = {
     "ok": "done",
@@ -26,8 +34,8 @@ _SENTENCES = {
 
 
 def argument_names(command: str) -> tuple[str, ...]:
-    """Arguments that a command takes."""
-    return tuple(str(field[0]) for field in payloads.ARGUMENTS[command])
+    """Arguments that whoever asks gives; a key is never one of them."""
+    return () if command == "rotate_key" else tuple(str(field[0]) for field in payloads.ARGUMENTS[command])
 
 
 def check_arguments(command: str, given: Mapping[str, Any]) -> dict[str, int]:
@@ -47,7 +55,33 @@ def check_arguments(command: str, given: Mapping[str, Any]) -> dict[str, int]:
         if not given:
             raise RequestError("interval needs window_period_s, heartbeat_s or both, in seconds")
         return {name: _number(name, given[name]) if name in given else 0 for name in names}
+    if command == "threshold":
+        return {"factor": _config_value("learn.threshold_factor", given.get("factor"), "factor")}
+    if command == "trace":
+        return {"trace": _choice("trace", given.get("trace", codes.TRACES[0]), codes.TRACES)}
+    if command == "power":
+        return {"dbm": _number("dbm", given.get("dbm"))}
+    if command in payloads.ANSWERS:
+        key = _choice("key", given.get("key"), CONFIG_KEYS) + 1
+        if command == "config_get":
+            return {"key": key}
+        return {"key": key, "value": _config_value(CONFIG_KEYS[key - 1], given.get("value"), "value")}
     return {}
+
+
+def _config_value(name: str, value: object, argument: str) -> int:
+    # in units of the air; what is right is what a node's config.json may say
+    meant: Any = payloads.CONFIG_KEYS[_KEY_BY_NAME[name]]
+    section, key, scale, _, strings = meant
+    problem = node_config.problem(section, key, value)
+    if problem is None and scale == 1 and not strings and not isinstance(value, int):
+        problem = "a whole number"
+    if problem:
+        raise RequestError(f"{argument} of {name} must be {problem}")
+    if strings:
+        return int(strings.index(value))
+    assert isinstance(value, int | float)
+    return round(value * int(scale))
 
 
 def _choice(name: str, value: object, choices: tuple[str, ...]) -> int:
@@ -63,12 +97,15 @@ def _number(name: str, value: object) -> int:
     return value
 
 
-def pack(command: Command) -> bytes:
+def pack(command: Command, node: Node) -> bytes:
     """The payload of the COMMAND frame."""
+    arguments: dict[str, Any] = dict(command.arguments)
+    if command.command == "rotate_key" and (slot := node.next_key()):
+        arguments = {"slot": slot.key_id, "new_key": slot.pending}
     table = payloads.COMMAND + payloads.ARGUMENTS[command.command]
     buffer = bytearray(payloads.size(table))
     head = {"command": codes.COMMANDS.index(command.command), "command_sequence": command.sequence}
-    payloads.pack_into(table, buffer, 0, {**head, **command.arguments})
+    payloads.pack_into(table, buffer, 0, {**head, **arguments})
     return bytes(buffer)
 
 
@@ -80,6 +117,15 @@ def result_name(code: int) -> str:
 def sentence(result: str) -> str:
     """What a result means, for people."""
     return _SENTENCES[result]
+
+
+_CARD_FIELDS = {
+    "learn.policy": "policy",
+    "link.heartbeat_s": "heartbeat_s",
+    "sense.period_s": "window_period_s",
+    "learn.threshold_factor": "threshold_factor",
+    "radio.output_power": "output_power",
+}
 
 
 def applied(node: Node, command: Command) -> Node:
@@ -94,6 +140,12 @@ def applied(node: Node, command: Command) -> Node:
             window_period_s=arguments["window_period_s"] or card.window_period_s,
             heartbeat_s=arguments["heartbeat_s"] or card.heartbeat_s,
         )
+    elif command.command == "threshold":
+        card = dataclasses.replace(card, threshold_factor=arguments["factor"] / 256)
+    elif command.command == "config_set" and command.answer:
+        field, value = _CARD_FIELDS.get(command.answer["key"]), command.answer["value"]
+        if field:
+            card = dataclasses.replace(card, **{field: value})
     return dataclasses.replace(node, card=card)
 
 
@@ -134,6 +186,10 @@ class Waiting:
             if command.sequence == sequence:
                 return command
         return None
+
+    def of_node(self, node: int, name: str) -> list[Command]:
+        """Its commands of this name."""
+        return [command for command in self._by_node.get(node, ()) if command.command == name]
 
     def expired(self, now_ms: int) -> list[Command]:
         """Those that were not answered in time."""

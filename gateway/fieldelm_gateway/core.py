@@ -19,11 +19,13 @@ from .live import Live
 from .nodes import Node
 from .publisher import Published, Publisher
 from .requests import Request
+from .security import suspicions
 from .state import Batch, State
 from .store import REST, Command, Store
 
 log = logging.getLogger(__name__)
 
+_CHANGES_NODE = ("rotate_key", "config_set")
 _ROUND = 256  # items at most
 _TICK_S = 0.5
 _TRY_AGAIN_S = 0.25
@@ -179,6 +181,8 @@ class Core:
         self._announced.pop(node.eui, None)
         self._availability.forget(node)
         self.state.exchanges.pop(node.row, None)
+        self.state.traces.pop(node.row, None)
+        self.state.guard.forget(node)
         log.info("%s was removed", node.name)
 
     def _beside(self) -> list[Request]:
@@ -265,6 +269,10 @@ class Core:
             self._tell_alarm(self.state.rows[row], now)
         for note in batch.notes:
             log.info("%s", note)
+        for warning in batch.warnings:
+            log.warning("%s", warning)
+        if any(command.command in _CHANGES_NODE for command in added):
+            self._database_version = -1  # a key was made, or a tag may change: read it
         for command in added:
             self.state.waiting.add(command)
         for uplink, answer in batch.answers:
@@ -371,4 +379,5 @@ class Core:
                 "online": sum(map(self._availability.online, state.nodes.values())),
                 "commands_waiting": len(state.waiting),
             },
+            guarded=suspicions(state.guard, now),
         )

@@ -65,6 +65,7 @@ class Topics:
         self.info = f"{base}/info"
         self.nodes = f"{base}/nodes"
         self.health = f"{base}/health"
+        self.security = f"{base}/security"
         self.requests = f"{base}/request/+"
         self._base = base
 
@@ -79,6 +80,10 @@ class Topics:
     def availability(self, eui: str) -> str:
         """Whether a node is heard."""
         return f"{self._base}/node/{eui}/availability"
+
+    def trace(self, eui: str) -> str:
+        """What a node showed on request."""
+        return f"{self._base}/node/{eui}/trace"
 
     def alarm(self, eui: str) -> str:
         """State of a node's alarm."""
@@ -235,6 +240,7 @@ def status(verified: Verified, uplink: Uplink) -> dict[str, Any]:
         "kernels": "native" if values["kernels_native"] else "python",
         "heartbeat_s": values["heartbeat_s"],
         "window_period_s": values["window_period_s"],
+        "threshold_factor": node.card.threshold_factor,
         "uptime_h": values["uptime_h"],
         "downlink_snr": None if values["downlink_snr"] == _UNKNOWN else values["downlink_snr"],
         "rssi": uplink.rssi,
@@ -260,6 +266,8 @@ def read_hello(node: Node, plain: bytes) -> tuple[Node, int]:
         bands=values["bands"],
         band_low_hz=values["band_low_dhz"] / 10,
         band_high_hz=values["band_high_dhz"] / 10,
+        threshold_factor=values["threshold_factor"] / 256,
+        output_power=values["output_power"],
     )
     return dataclasses.replace(node, card=card), values["last_sequence"]
 
@@ -267,6 +275,72 @@ def read_hello(node: Node, plain: bytes) -> tuple[Node, int]:
 def read_response(plain: bytes) -> dict[str, int]:
     """A RESPONSE's own fields; data may follow them. Raises PayloadError."""
     return _unpack(payloads.RESPONSE, plain[: payloads.size(payloads.RESPONSE)])
+
+
+def read_answer(command: str, plain: bytes) -> dict[str, Any] | None:
+    """What follows the fields of a RESPONSE whose result is ok. Raises PayloadError."""
+    if command not in payloads.ANSWERS:
+        return None
+    values = _unpack(payloads.ANSWERS[command], plain[payloads.size(payloads.RESPONSE) :])
+    known = _name(payloads.CONFIG_KEYS, values["key"], "key")
+    if known is None:
+        raise PayloadError("key 0 does not exist")
+    _, _, scale, unit, strings = known
+    value: Any = _name(strings, values["value"], "value") if strings else values["value"] / scale
+    if not strings and scale == 1:
+        value = values["value"]
+    return {"key": payloads.config_key(values["key"]), "value": value, "unit": unit or None}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TracePart:
+    """One TRACE frame."""
+
+    name: str
+    number: int
+    first: int
+    total: int
+    values: tuple[float, ...]
+    """in dB or standard deviations"""
+
+
+def read_trace(plain: bytes) -> TracePart:
+    """Raises PayloadError."""
+    size = payloads.size(payloads.TRACE)
+    if len(plain) <= size:
+        raise PayloadError(f"{len(plain)} bytes of payload, not more than {size}")
+    head: dict[str, int] = payloads.unpack(payloads.TRACE, plain)
+    data = plain[size : size + max(head["total"] - head["first"], 0)]
+    if not data:
+        raise PayloadError(f"band {head['first']} of {head['total']}")
+    return TracePart(
+        name=_name(codes.TRACES, head["trace"], "trace"),
+        number=head["trace_id"],
+        first=head["first"],
+        total=head["total"],
+        values=tuple((head["low"] + head["step"] * byte) / 100 for byte in data),
+    )
+
+
+def trace(node: Node, part: TracePart, values: Iterable[float], uplink: Uplink) -> dict[str, Any]:
+    """The document of a whole trace."""
+    card = node.card
+    in_hz = card.bands == part.total and card.band_low_hz is not None and bool(card.band_high_hz)
+    edges = None
+    if in_hz and card.band_low_hz is not None and card.band_high_hz is not None:
+        width = (card.band_high_hz - card.band_low_hz) / part.total
+        edges = [round(card.band_low_hz + band * width, 1) for band in range(part.total + 1)]
+    return {
+        "schema": SCHEMA,
+        "name": node.name,
+        "location": node.location,
+        **received(uplink),
+        "trace": part.name,
+        "trace_id": part.number,
+        "unit": "dB" if in_hz and part.name == "bands" else "sigma",
+        "edges_hz": edges,
+        "values": [round(value, 2) for value in values],
+    }
 
 
 def response(command: Command, node: Node, status_word: str, message: str, now: Instant) -> dict[str, Any]:
@@ -279,6 +353,7 @@ def response(command: Command, node: Node, status_word: str, message: str, now: 
         "name": node.name,
         "status": status_word,
         "message": message,
+        **(command.answer or {}),
         "time": rfc3339(now.epoch_ms),
     }
 

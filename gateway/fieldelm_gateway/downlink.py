@@ -20,6 +20,8 @@ class Exchange:
     frame: bytes
     answer: bytes | None
     monotonic_ms: int
+    repeats: int = 0
+    """how often the answer was sent again"""
 
 
 def seal(node: Node, slot: KeySlot, counter: int, gateway: int, kind: int, payload: bytes) -> bytes:
@@ -42,7 +44,7 @@ def ack(node: Node, slot: KeySlot, counter: int, gateway: int, *, more: bool) ->
 
 def command(node: Node, slot: KeySlot, counter: int, gateway: int, waiting: Command) -> bytes:
     """A COMMAND, which acknowledges as well."""
-    return seal(node, slot, counter, gateway, frame.COMMAND, pack(waiting))
+    return seal(node, slot, counter, gateway, frame.COMMAND, pack(waiting, node))
 
 
 class DutyCycle:

@@ -85,6 +85,7 @@ def document(
     queue: dict[str, Any],
     mqtt: dict[str, Any],
     nodes: dict[str, int],
+    guarded: dict[str, Any],
 ) -> str:
     """The health document."""
     drops = {reason: tally.drops[reason] for reason in codes.DROP_REASONS}
@@ -109,5 +110,6 @@ def document(
             "radios": cards,
             "mqtt": mqtt,
             "nodes": nodes,
+            "security": guarded,
         }
     )

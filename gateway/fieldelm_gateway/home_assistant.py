@@ -227,6 +227,19 @@ def _controls(of: _Components, topics: Topics, node: Node) -> None:
             command_template=_request(node, f'"{key}":{{{{ value | int }}}}'),
             **configuring,
         )
+    of.value(
+        "threshold_factor",
+        "Threshold factor",
+        platform="number",
+        min=0.25,
+        max=4,
+        step=0.05,
+        mode="box",
+        command_topic=topics.request("threshold"),
+        command_template=_request(node, '"factor":{{ value | float }}'),
+        icon="mdi:tune-vertical",
+        **configuring,
+    )
     service = topics.request("service")
     press = _request(node, '"minutes":{{ ' + str(SERVICE_MINUTES) + " if value == 'ON' else 0 }}")
     of.add(
@@ -256,6 +269,7 @@ def gateway_device(config: GatewayConfig, topics: Topics) -> str:
     )
     of.flag("radio", "Radio", "value_json.radios | rejectattr('listening') | list", device_class="problem")
     of.flag("clock", "Clock", "value_json.clock != 'synced'", device_class="problem", **_DIAGNOSTIC)
+    of.flag("security", "Security", "value_json.security.suspicions", device_class="safety", **_DIAGNOSTIC)
     of.flag("outbox", "Outbox full", "value_json.queue.full", device_class="problem", **_DIAGNOSTIC)
     of.value("nodes_known", "Nodes", "nodes.known", icon="mdi:access-point", **_DIAGNOSTIC)
     of.value("nodes_online", "Nodes online", "nodes.online", icon="mdi:access-point-check")

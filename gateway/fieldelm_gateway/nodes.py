@@ -1,7 +1,7 @@
 """What the gateway knows about its nodes, as values: a change makes a new one, which counts once it is stored."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .alarm import QUIET, Alarm
 from .cipher import Ccm
@@ -15,7 +15,8 @@ class KeySlot:
 
     key_id: int
     check: str
-    """check value: first two bytes of AES(key, 0), in hex"""
+    """check value, the first two bytes of AES(key, 0) in hex, of the key that the node was provisioned with: it names its
+    events, whose numbers go on when the key is rotated"""
     cipher: Ccm
     highest: int | None
     """highest frame counter accepted"""
@@ -23,6 +24,8 @@ class KeySlot:
     """bit i is set when counter `highest - i` was accepted; 64 bits"""
     last_sequence: int | None
     """highest event sequence, 32 bits"""
+    pending: bytes | None = field(default=None, repr=False)
+    """the key itself, while the node was asked to change to it and has not been heard under it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,9 @@ class Card:
     bands: int | None = None
     band_low_hz: float | None = None
     band_high_hz: float | None = None
+    threshold_factor: float | None = None
+    output_power: int | None = None
+    """dBm, as configured"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,8 @@ class Node:
     shaft_hz: float | None = None
     """speed of the machine's shaft, where it is known"""
     alarm: Alarm = QUIET
+    tag_next: int | None = None
+    """the other length of tag, while a command may have changed it"""
 
     def slot(self, key_id: int) -> KeySlot | None:
         """The key with this id."""
@@ -68,6 +76,14 @@ class Node:
             if slot.key_id == key_id:
                 return slot
         return None
+
+    def active(self) -> KeySlot | None:
+        """The key in use."""
+        return next((slot for slot in self.keys if slot.pending is None), None)
+
+    def next_key(self) -> KeySlot | None:
+        """The key that it was asked to change to."""
+        return next((slot for slot in self.keys if slot.pending is not None), None)
 
     def keys_with(self, changed: KeySlot) -> tuple[KeySlot, ...]:
         """The keys after one of them has changed."""

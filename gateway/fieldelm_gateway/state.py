@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from . import commands
 from .clock import Instant
 from .config import GatewayConfig
-from .documents import Topics
+from .documents import Topics, TracePart
 from .downlink import DutyCycle, Exchange
 from .ingress import Radio, Uplink, airtime_us
 from .nodes import Node
+from .security import Guard
 from .store import EVENTS, REST, OutboxRow, Store, Writes
 
 
@@ -33,6 +34,8 @@ class Batch:
     cards_changed: bool = False
     notes: list[str] = field(default_factory=list)
     """for the log"""
+    warnings: list[str] = field(default_factory=list)
+    """the same, louder"""
     frames: Counter[str] = field(default_factory=Counter)
     drops: Counter[str] = field(default_factory=Counter)
     status_dropped: int = 0
@@ -60,6 +63,9 @@ class State:
         """by number in the database"""
         self.exchanges: dict[int, Exchange] = {}
         self.waiting = commands.Waiting(())
+        self.guard = Guard()
+        self.traces: dict[int, list[TracePart]] = {}
+        """parts of a trace that is not complete, by row of the node"""
         self.outbox = list(store.outbox_counts())
         """messages waiting, by lane"""
 

@@ -2,11 +2,15 @@
 
 import dataclasses
 import json
+import secrets
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from fieldelm import payloads
 
 from . import alarm, database
 from .cipher import Ccm, check_value
@@ -14,6 +18,7 @@ from .errors import DatabaseError, RequestError, UsageError
 from .nodes import Card, KeySlot, Node
 
 EVENTS, REST = 0, 1  # lanes of the outbox
+TAG_KEY = next(n for n, key in enumerate(payloads.CONFIG_KEYS) if key and key[1] == "tag_bytes")
 _SIGN = 1 << 63
 _CARD = tuple(field.name for field in dataclasses.fields(Card))
 
@@ -76,6 +81,8 @@ class Command:
     attempts: int = 0
     state: str = "waiting"
     result: str | None = None
+    answer: Mapping[str, Any] | None = None
+    """what the node said beside the result"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,14 @@ class Writes:
     commands_sent: list[int] = field(default_factory=list)
     commands_finished: list[tuple[int, str, str | None, int]] = field(default_factory=list)
     """id, state, result, time"""
+    commands_answers: list[tuple[str, int]] = field(default_factory=list)
+    """what a node said beside the result, JSON; id"""
+    keys_adopted: list[tuple[str, int, int]] = field(default_factory=list)
+    """check value that names the events, row of the node, key id: it was heard, and the others are given up"""
+    tags: list[tuple[int, int | None, int]] = field(default_factory=list)
+    """length of a node's tags, the other one while that is being changed, row of the node"""
+    traces: list[tuple[str, int]] = field(default_factory=list)
+    """document, row of the node"""
     maintenance: list[MaintenanceRow] = field(default_factory=list)
     described: list[Node] = field(default_factory=list)
     """nodes with another name, location or shaft speed"""
@@ -174,11 +189,12 @@ class Store:
         for row in self._rows("SELECT * FROM node_key ORDER BY node, key_id"):
             slot = KeySlot(
                 key_id=row["key_id"],
-                check=check_value(row["key"]),
+                check=row["origin"] or check_value(row["key"]),
                 cipher=Ccm(row["key"]),
                 highest=row["highest"],
                 seen=row["seen"] + 2 * _SIGN if row["seen"] < 0 else row["seen"],
                 last_sequence=row["last_sequence"],
+                pending=row["key"] if row["pending"] else None,
             )
             keys.setdefault(row["node"], []).append(slot)
         return [
@@ -196,6 +212,7 @@ class Store:
                 status_document=row["status_document"],
                 shaft_hz=row["shaft_hz"],
                 alarm=alarm.load(row["alarm_document"]),
+                tag_next=row["tag_next"],
             )
             for row in self._rows("SELECT * FROM node ORDER BY name")
         ]
@@ -235,7 +252,7 @@ class Store:
             self._connection.execute("DELETE FROM node_key WHERE node = ?", (node,))
             self._connection.execute("INSERT INTO node_key (node, key_id, key) VALUES (?, 0, ?)", (node, key))
             self._connection.execute(
-                "UPDATE node SET status_counter = NULL, status_key_id = NULL WHERE id = ?", (node,)
+                "UPDATE node SET status_counter = NULL, status_key_id = NULL, tag_next = NULL WHERE id = ?", (node,)
             )
         except sqlite3.Error as error:
             raise database.explain(self.path, error) from None
@@ -256,7 +273,11 @@ class Store:
     # commands
 
     def add_command(self, command: Command) -> Command:
-        """Queue a command with the node's next sequence, inside a transaction."""
+        """Queue a command with the node's next sequence, inside a transaction; `rotate_key` makes the key."""
+        if command.command == "rotate_key":
+            self._prepare_key(command.node)
+        elif command.command == "config_set" and command.arguments["key"] == TAG_KEY:
+            self.write("UPDATE node SET tag_next = 12 - tag_bytes WHERE id = ?", (command.node,))
         try:
             sequence = self._connection.execute(_NEXT_SEQUENCE, (command.node,)).fetchall()[0][0]
             cursor = self._connection.execute(
@@ -276,6 +297,18 @@ class Store:
             raise RequestError(f"the id {command.request_id} was used before: give every request its own") from None
         return dataclasses.replace(command, id=cursor.lastrowid or 0, sequence=sequence)
 
+    def _prepare_key(self, node: int) -> None:
+        # a key that a node may have taken already stands: it is asked for the same one again
+        rows = self._rows("SELECT key_id, key, pending, origin FROM node_key WHERE node = ?", (node,))
+        if any(row["pending"] for row in rows):
+            return
+        (active,) = rows
+        origin = active["origin"] or check_value(active["key"])
+        self.write(
+            "INSERT INTO node_key (node, key_id, key, pending, origin) VALUES (?, ?, ?, 1, ?)",
+            (node, 1 - active["key_id"], secrets.token_bytes(16), origin),
+        )
+
     def commands_waiting(self) -> list[Command]:
         """Commands that no node has answered yet, oldest first."""
         return [_command(row) for row in self._rows("SELECT * FROM command WHERE state = 'waiting' ORDER BY id")]
@@ -291,6 +324,15 @@ class Store:
         """Whether this event is known already."""
         sql = "SELECT 1 FROM event WHERE node = ? AND key_check = ? AND sequence = ?"
         return bool(self._rows(sql, (node, key_check, sequence)))
+
+    def frames_logged(self, node: int, key_id: int, counter: int) -> list[tuple[int, bytes]]:
+        """Type and payload of the frames with this counter."""
+        sql = "SELECT type, payload FROM frame WHERE node = ? AND key_id = ? AND counter = ?"
+        return [(row["type"], row["payload"]) for row in self._rows(sql, (node, key_id, counter))]
+
+    def has_command(self, node: int, sequence: int) -> bool:
+        """Whether this gateway has sent, or is about to send, such a command."""
+        return bool(self._rows("SELECT 1 FROM command WHERE node = ? AND sequence = ?", (node, sequence)))
 
     def outbox_counts(self) -> tuple[int, int]:
         """Messages waiting: events, the rest."""
@@ -336,6 +378,14 @@ class Store:
                 "UPDATE command SET state = ?, result = ?, finished_ms = ? WHERE id = ?",
                 [(state, result, now_ms, number) for number, state, result, now_ms in writes.commands_finished],
             )
+            connection.executemany("UPDATE command SET answer = ? WHERE id = ?", writes.commands_answers)
+            for origin, node, key_id in writes.keys_adopted:
+                connection.execute(
+                    "UPDATE node_key SET pending = 0, origin = ? WHERE node = ? AND key_id = ?", (origin, node, key_id)
+                )
+                connection.execute("DELETE FROM node_key WHERE node = ? AND key_id <> ?", (node, key_id))
+            connection.executemany("UPDATE node SET tag_bytes = ?, tag_next = ? WHERE id = ?", writes.tags)
+            connection.executemany("UPDATE node SET trace_document = ? WHERE id = ?", writes.traces)
             connection.executemany(_INSERT_MAINTENANCE, [_values(row) for row in writes.maintenance])
             connection.executemany(
                 "UPDATE OR IGNORE node SET name = ?, location = ?, shaft_hz = ? WHERE id = ?",
@@ -395,4 +445,5 @@ def _command(row: sqlite3.Row) -> Command:
         attempts=row["attempts"],
         state=row["state"],
         result=row["result"],
+        answer=json.loads(row["answer"]) if row["answer"] else None,
     )

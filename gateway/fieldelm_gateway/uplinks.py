@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Iterable
 
 from fieldelm import frame
 
@@ -9,12 +10,15 @@ from . import commands, documents, downlink
 from .downlink import Exchange
 from .ingress import Uplink
 from .nodes import Node
+from .security import Suspicion
 from .state import Batch, State
-from .store import EVENTS, REST, EventRow, FrameRow
-from .verify import Verified, verify
+from .store import EVENTS, REST, TAG_KEY, Command, EventRow, FrameRow
+from .verify import ReplayError, Verified, verify
 
 log = logging.getLogger(__name__)
 
+_REPEATS = 2
+"""of an answer: a node sends the bytes of an exchange three times at most"""
 _STATUS_SHARE = 0.9
 """of the outbox's limit, beyond which STATUS is no longer put into it"""
 
@@ -29,12 +33,36 @@ def handle(state: State, batch: Batch, uplink: Uplink) -> None:
             answer = _accept(state, batch, uplink)
         else:
             batch.frames["repeated"] += 1
-            if exchange.answer and state.spend(uplink, exchange.answer):
+            if exchange.answer and exchange.repeats < _REPEATS and state.spend(uplink, exchange.answer):
                 answer = exchange.answer
+                row = state.nodes[int.from_bytes(uplink.data[1:3], "little")].row
+                batch.exchanges[row] = dataclasses.replace(exchange, repeats=exchange.repeats + 1)
     except frame.FrameError as error:
         batch.drops[error.reason] += 1
+        _suspect(state, batch, uplink, error)
         log.debug("radio %s: dropped, %s: %s", uplink.radio, error.reason, error)
     batch.answers.append((uplink, answer))
+
+
+def _suspect(state: State, batch: Batch, uplink: Uplink, error: frame.FrameError) -> None:
+    # a frame is dropped: does that look like an attack?
+    now = uplink.received
+    node = state.node(batch, int.from_bytes(uplink.data[1:3], "little")) if len(uplink.data) > 2 else None
+    if error.reason == "store_full":
+        return
+    found = state.guard.dropped(error.reason, node, now)
+    if isinstance(error, ReplayError):
+        found += state.guard.replayed(error, state.store.frames_logged, now)
+    _tell(state, batch, found, uplink)
+
+
+def _tell(state: State, batch: Batch, found: Iterable[Suspicion], uplink: Uplink) -> None:
+    for suspicion in found:
+        document = {"schema": documents.SCHEMA, **documents.received(uplink), **suspicion.document()}
+        state.enqueue(batch, REST, state.topics.security, documents.dump(document), uplink.received.epoch_ms)
+        batch.warnings.append(
+            f"{suspicion.node.name if suspicion.node else f'radio {uplink.radio}'}: {suspicion.kind}, {suspicion.message()}"
+        )
 
 
 def _repeated(state: State, batch: Batch, uplink: Uplink) -> Exchange | None:
@@ -49,6 +77,7 @@ def _repeated(state: State, batch: Batch, uplink: Uplink) -> Exchange | None:
 
 def _accept(state: State, batch: Batch, uplink: Uplink) -> bytes | None:
     verified = verify(uplink.data, lambda node_id: state.node(batch, node_id))
+    verified = _adopt_changes(state, batch, verified, uplink)
     node = dataclasses.replace(
         verified.node, keys=verified.node.keys_with(verified.slot), last_seen_ms=uplink.received.epoch_ms
     )
@@ -72,6 +101,29 @@ def _accept(state: State, batch: Batch, uplink: Uplink) -> bytes | None:
     if verified.counter == verified.slot.highest:
         batch.exchanges[node.row] = Exchange(uplink.data, answer, uplink.received.monotonic_ms)
     return answer
+
+
+def _adopt_changes(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> Verified:
+    # A key or a length of tag that a command has brought counts from the first frame under it on.
+    node, slot = verified.node, verified.slot
+    if slot.pending is not None:
+        slot = dataclasses.replace(slot, pending=None)
+        node = dataclasses.replace(node, keys=(slot,))
+        batch.writes.keys_adopted.append((slot.check, node.row, slot.key_id))
+        batch.notes.append(f"{node.name}: uses its new key, {slot.key_id}")
+        batch.cards_changed = True
+        for command in state.waiting.of_node(node.row, "rotate_key"):
+            if command.id not in batch.commands_finished:
+                _finish(state, batch, command, node, "ok", uplink)
+    if node.tag_next is not None and verified.kind in frame.SHORT_TAG:
+        undecided = any(
+            command.arguments["key"] == TAG_KEY for command in state.waiting.of_node(node.row, "config_set")
+        )
+        used = verified.tag_bytes
+        node = dataclasses.replace(node, tag_bytes=used, tag_next=12 - used if undecided else None)
+        if (node.tag_bytes, node.tag_next) != (verified.node.tag_bytes, verified.node.tag_next):
+            batch.writes.tags.append((node.tag_bytes, node.tag_next, node.row))
+    return dataclasses.replace(verified, node=node, slot=slot)
 
 
 def _log(batch: Batch, verified: Verified, uplink: Uplink, outcome: str) -> None:
@@ -102,6 +154,9 @@ def _understand(state: State, batch: Batch, verified: Verified, uplink: Uplink) 
             return _hello(batch, verified), "accepted"
         case frame.RESPONSE:
             return _response(state, batch, verified, uplink), "accepted"
+        case frame.TRACE:
+            _trace(state, batch, verified, uplink)
+            return verified.node, "accepted"
     raise documents.PayloadError("this gateway does not know the type")
 
 
@@ -182,22 +237,53 @@ def _response(state: State, batch: Batch, verified: Verified, uplink: Uplink) ->
     fields = documents.read_response(verified.plain)
     node = verified.node
     if fields["gateway"] != state.config.gateway.number:
+        state.guard.other_gateways.add(fields["gateway"])
         return node
     command = state.waiting.with_sequence(node.row, fields["command_sequence"])
-    if command is None or command.id in batch.commands_finished:
-        return node  # answered before
+    if command is None or command.id in batch.commands_finished:  # answered before, or never asked
+        if command is None and not state.store.has_command(node.row, fields["command_sequence"]):
+            _tell(state, batch, state.guard.same_number(node, uplink.received), uplink)
+        return node
     result = commands.result_name(fields["result"])
+    if result == "ok":
+        command = dataclasses.replace(command, answer=documents.read_answer(command.command, verified.plain))
+    _finish(state, batch, command, node, result, uplink)
+    if result != "ok":
+        return node
+    batch.cards_changed = True
+    return commands.applied(node, command)
+
+
+def _finish(state: State, batch: Batch, command: Command, node: Node, result: str, uplink: Uplink) -> None:
+    # tell whoever asked
     word, sentence = "ok" if result == "ok" else "error", commands.sentence(result)
     document = documents.dump(documents.response(command, node, word, sentence, uplink.received))
     if not state.enqueue(batch, REST, state.topics.response(command.command), document, uplink.received.epoch_ms):
         raise _full()
     batch.commands_finished.add(command.id)
     batch.writes.commands_finished.append((command.id, "done", result, uplink.received.epoch_ms))
+    if command.answer:
+        batch.writes.commands_answers.append((documents.dump(command.answer), command.id))
     batch.notes.append(f"{node.name}: {command.command}: {sentence}")
-    if result != "ok":
-        return node
-    batch.cards_changed = True
-    return commands.applied(node, command)
+
+
+def _trace(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> None:
+    # the parts of one trace follow each other; it is told when they are complete
+    part = documents.read_trace(verified.plain)
+    node = verified.node
+    parts = [] if part.first == 0 else list(state.traces.get(node.row, ()))
+    known = sum(len(before.values) for before in parts)
+    if part.first != known or any((p.name, p.number, p.total) != (part.name, part.number, part.total) for p in parts):
+        return  # one before it was lost: whoever wants it asks again
+    parts.append(part)
+    state.traces[node.row] = parts
+    if known + len(part.values) < part.total:
+        return
+    del state.traces[node.row]
+    values = [value for one in parts for value in one.values]
+    document = documents.dump(documents.trace(node, part, values, uplink))
+    if state.enqueue(batch, REST, state.topics.trace(node.eui), document, uplink.received.epoch_ms):
+        batch.writes.traces.append((document, node.row))
 
 
 def _answer(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> bytes | None:
@@ -206,6 +292,8 @@ def _answer(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> b
         return None
     node, slot, gateway = verified.node, verified.slot, state.config.gateway.number
     waiting = state.waiting.next_for(node.row, uplink.received.epoch_ms, batch.commands_finished)
+    if waiting and waiting.command == "rotate_key" and node.next_key() is None:
+        waiting = None  # its key is made, but not yet known here
     if waiting:
         data = downlink.command(node, slot, verified.counter, gateway, waiting)
         if state.spend(uplink, data):

@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fieldelm import frame
+from fieldelm import frame, payloads
 
 from .nodes import KeySlot, Node
 
 WINDOW_BITS = 64
 _ALL = (1 << WINDOW_BITS) - 1
+_LEAST_PAYLOAD = payloads.size(payloads.ALERT)  # under the short tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,16 @@ class Verified:
     lost_before: int | None
     """frames missing since the one before; None when that cannot be known"""
     plain: bytes
+    tag_bytes: int
+
+
+class ReplayError(frame.FrameError):
+    """An authentic frame whose counter was used before: a replay, or a second node with the same key."""
+
+    def __init__(self, text: str, heard: Verified) -> None:
+        """`heard`: the frame; the counter window of its key is as before."""
+        frame.FrameError.__init__(self, "replayed", text)
+        self.heard = heard
 
 
 def verify(data: bytes, find_node: Callable[[int], Node | None]) -> Verified:
@@ -37,24 +48,59 @@ def verify(data: bytes, find_node: Callable[[int], Node | None]) -> Verified:
     slot = node.slot(header.key_id)
     if slot is None:
         raise frame.TagError(f"{node.name} has no key {header.key_id}")
+    if slot.pending is not None and (before := node.active()):  # counters and sequences go on under a new key
+        slot = dataclasses.replace(
+            slot, highest=before.highest, seen=before.seen, last_sequence=before.last_sequence, check=before.check
+        )
     counter = header.counter if header.kind == frame.HELLO else frame.extend(header.counter, slot.highest or 0)
-    buffer = bytearray(data)
-    nonce = bytearray(frame.NONCE_BYTES)
-    eui = bytes.fromhex(node.eui)
-    start, end = frame.open_into(buffer, len(data), slot.cipher, nonce, eui, counter, frame.UPLINK, node.tag_bytes)
-    highest, seen = accept(slot.highest, slot.seen, counter)
-    lost_before = None
-    if slot.highest is not None and counter > slot.highest and header.kind != frame.HELLO:
-        lost_before = counter - slot.highest - 1
-    return Verified(
+    plain, tag_bytes = _open(data, header, node, slot, counter)
+    heard = Verified(
         node=node,
-        slot=dataclasses.replace(slot, highest=highest, seen=seen),
+        slot=slot,
         kind=header.kind,
         ack_wanted=header.ack_wanted,
         counter=counter,
-        lost_before=lost_before,
-        plain=bytes(buffer[start:end]),
+        lost_before=None,
+        plain=plain,
+        tag_bytes=tag_bytes,
     )
+    try:
+        highest, seen = accept(slot.highest, slot.seen, counter)
+    except frame.FrameError as error:
+        raise ReplayError(str(error), heard) from None
+    lost_before = None
+    if slot.highest is not None and counter > slot.highest and header.kind != frame.HELLO:
+        lost_before = counter - slot.highest - 1
+    return dataclasses.replace(
+        heard, slot=dataclasses.replace(slot, highest=highest, seen=seen), lost_before=lost_before
+    )
+
+
+def _open(data: bytes, header: frame.Header, node: Node, slot: KeySlot, counter: int) -> tuple[bytes, int]:
+    # plain payload, and length of the tag; a node whose tag is being changed may use either
+    nonce = bytearray(frame.NONCE_BYTES)
+    eui = bytes.fromhex(node.eui)
+    first = frame.tag_bytes(header.kind, frame.UPLINK, node.tag_bytes)
+    second = frame.tag_bytes(header.kind, frame.UPLINK, node.tag_next or node.tag_bytes)
+    for tag_bytes in (first, second) if second != first else (first,):
+        if _too_short(len(data) - header.size - tag_bytes, header.kind, tag_bytes):
+            continue
+        buffer = bytearray(data)
+        try:
+            start, end = frame.open_into(
+                buffer, len(data), slot.cipher, nonce, eui, counter, frame.UPLINK, tag_bytes
+            )
+        except frame.TagError:
+            continue
+        return bytes(buffer[start:end]), tag_bytes
+    if _too_short(len(data) - header.size - first, header.kind, first):
+        raise frame.FrameError("bad_length", f"{len(data)} bytes are too few for type {header.kind}")
+    raise frame.TagError
+
+
+def _too_short(payload: int, kind: int, tag_bytes: int) -> bool:
+    # the shorter a frame, the more guesses at its tag the channel carries: docs/explanation/security.md
+    return kind in frame.SHORT_TAG and tag_bytes < frame.LONG_TAG and payload < _LEAST_PAYLOAD
 
 
 def accept(highest: int | None, seen: int, counter: int) -> tuple[int, int]:

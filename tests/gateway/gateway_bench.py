@@ -35,15 +35,16 @@ class ScriptedNode:
         self.key = bytes.fromhex(made.config["keys"]["0"])
         self.key_check = check_value(self.key)
         self.cipher = Ccm(self.key)
+        self.key_id = 0
         self.counter = 0
         self.sequence = 0
         self.tag_bytes = made.config.get("link", {}).get("tag_bytes", 4)
 
-    def seal(self, kind: int, plain: bytes, *, ack: bool = False, key_id: int = 0, cipher: Ccm | None = None) -> bytes:
+    def seal(self, kind: int, plain: bytes, *, ack: bool = False, key_id: int | None = None, cipher: Ccm | None = None) -> bytes:
         """A new frame with the next counter."""
         self.counter += 1
         buffer = bytearray(300)
-        start = frame.header_into(buffer, kind, ack, key_id, self.node_id, self.counter)
+        start = frame.header_into(buffer, kind, ack, self.key_id if key_id is None else key_id, self.node_id, self.counter)
         buffer[start : start + len(plain)] = plain
         end = frame.seal_into(
             buffer,
@@ -75,6 +76,8 @@ class ScriptedNode:
             "band_low_dhz": 10,
             "band_high_dhz": 6410,
             "last_sequence": self.sequence & 0xFFFF,
+            "threshold_factor": 256,
+            "output_power": 14,
         }
         return self.seal(frame.HELLO, self._pack(payloads.HELLO, values | changes), ack=True)
 
@@ -130,7 +133,16 @@ class ScriptedNode:
             "gateway": gateway,
             "result": codes.RESULTS.index(result),
         }
-        return self.seal(frame.RESPONSE, self._pack(payloads.RESPONSE, values), ack=ack)
+        table = payloads.RESPONSE
+        name = codes.COMMANDS[command["command"]]
+        if result == "ok" and name in payloads.ANSWERS:
+            table += payloads.ANSWERS[name]
+            values |= {"value": 900, **command["arguments"]}
+        return self.seal(frame.RESPONSE, self._pack(table, values), ack=ack)
+
+    def use_key(self, key_id: int, key: bytes) -> None:
+        """Go on under another key."""
+        self.key_id, self.key, self.cipher = key_id, key, Ccm(key)
 
     def open(self, data: bytes | None, *, counter: int | None = None, gateway: int = 1) -> tuple[int, bytes]:
         """An answer's type and plain payload, as the node opens it. Raises FrameError."""

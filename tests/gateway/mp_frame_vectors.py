@@ -3,7 +3,7 @@
 import json
 from binascii import hexlify, unhexlify
 
-from fieldelm import frame, payloads
+from fieldelm import codes, frame, payloads
 from fieldelm.ccm import Ccm
 
 _FILE = __file__.rsplit("/", 2)[0] + "/vectors/frames.json"
@@ -95,11 +95,27 @@ def test_payloads_are_packed_as_in_the_vectors():
         "STATUS": payloads.STATUS,
         "ACK": payloads.ACK,
         "RESPONSE": payloads.RESPONSE,
+        "COMMAND": payloads.COMMAND,
+        "TRACE": payloads.TRACE,
     }
+    commands = set()
     buffer = bytearray(64)
     for v in _vectors()["frames"]:
-        table = tables.get(v["type"])
-        if table:
-            end = payloads.pack_into(table, buffer, 0, v["fields"])
-            assert _hex(buffer[:end]) == v["plain"], v
-            assert payloads.unpack(table, buffer) == v["fields"], v
+        fields = v["fields"]
+        if fields is None:
+            continue
+        table = tables[v["type"]]
+        if "command" in fields:
+            name = codes.COMMANDS[fields["command"]]
+            if v["type"] == "COMMAND":
+                commands.add(name)
+                table += payloads.ARGUMENTS[name]
+            elif len(v["plain"]) > 2 * payloads.size(table):
+                table += payloads.ANSWERS[name]
+        if "new_key" in fields:
+            fields["new_key"] = unhexlify(fields["new_key"])
+        end = payloads.pack_into(table, buffer, 0, fields)
+        plain = v["plain"][: 2 * end] if v["type"] == "TRACE" else v["plain"]  # bands follow
+        assert _hex(buffer[:end]) == plain, v
+        assert payloads.unpack(table, buffer) == fields, v
+    assert commands == set(codes.COMMANDS) - {None}

@@ -25,6 +25,19 @@ def test_every_command_reaches_the_node_and_its_answer_comes_back(bench):
         "confirm_change": {},
         "call_fault": {},
         "service": {"minutes": 30},
+        "threshold": {"factor": 1.5},
+        "trace": {"trace": "residuals"},
+        "config_get": {"key": "link.heartbeat_s"},
+        "config_set": {"key": "console", "value": "off"},
+        "rotate_key": {},
+        "power": {"dbm": -3},
+    }
+    on_the_air = {
+        "policy": {"policy": codes.POLICIES.index("never")},
+        "threshold": {"factor": 384},
+        "trace": {"trace": codes.TRACES.index("residuals")},
+        "config_get": {"key": commands.CONFIG_KEYS.index("link.heartbeat_s") + 1},
+        "config_set": {"key": commands.CONFIG_KEYS.index("console") + 1, "value": codes.CONSOLES.index("off")},
     }
     assert set(asked) == {name for name in codes.COMMANDS if name}
     for name, arguments in asked.items():
@@ -32,10 +45,10 @@ def test_every_command_reaches_the_node_and_its_answer_comes_back(bench):
         assert bench.outbox(f"/response/{name}") == []
         command = node.open_command(bench.hear(node.status()))  # a frame that does not ask for an answer
         assert command["name"] == name
-        if name == "policy":
-            assert command["arguments"] == {"policy": codes.POLICIES.index("never")}
+        if name == "rotate_key":
+            assert (command["arguments"]["slot"], len(command["arguments"]["new_key"])) == (1, 16)
         else:
-            assert command["arguments"] == arguments
+            assert command["arguments"] == on_the_air.get(name, arguments)
         assert node.open(bench.hear(node.response(command)))[0] == frame.ACK
         (answer,) = bench.outbox(f"/response/{name}")
         assert (answer["id"], answer["status"], answer["node"]) == (f"my-{name}", "ok", node.eui)
@@ -167,6 +180,19 @@ def test_the_same_request_twice_counts_once(bench):
         ("interval", b'{"id":"1","node":"fan","heartbeat_s":true}', "whole number"),
         ("identify", b'{"id":"1","node":"fan","seconds":256}', "from 1 to 255"),
         ("explode", b'{"id":"1","node":"fan"}', "commands are"),
+        ("threshold", b'{"id":"1","node":"fan","factor":0.2}', "from 0.25 to 4"),
+        ("threshold", b'{"id":"1","node":"fan","factor":NaN}', "from 0.25 to 4"),
+        ("threshold", b'{"id":"1","node":"fan"}', "a number"),
+        ("trace", b'{"id":"1","node":"fan","trace":"all"}', "bands, residuals"),
+        ("config_get", b'{"id":"1","node":"fan"}', "link.heartbeat_s, sense.period_s"),
+        ("config_get", b'{"id":"1","node":"fan","key":"keys"}', "link.heartbeat_s, sense.period_s"),
+        ("config_set", b'{"id":"1","node":"fan","key":"link.heartbeat_s"}', "whole number"),
+        ("config_set", b'{"id":"1","node":"fan","key":"link.heartbeat_s","value":5}', "from 10 to 65535"),
+        ("config_set", b'{"id":"1","node":"fan","key":"sense.period_s","value":0.5}', "whole number"),
+        ("config_set", b'{"id":"1","node":"fan","key":"link.tag_bytes","value":5}', "4, 8"),
+        ("config_set", b'{"id":"1","node":"fan","key":"link.tag_bytes","value":4.0}', "whole number"),
+        ("rotate_key", b'{"id":"1","node":"fan","new_key":"00"}', "takes no arguments"),
+        ("power", b'{"id":"1","node":"fan","dbm":23}', "from -9 to 22"),
         ("retrain", b"[" * 5000, "4096 bytes"),
     ],
 )

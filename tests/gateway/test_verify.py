@@ -27,10 +27,10 @@ def test_frames_that_are_short_long_of_another_version_or_of_nobody(bench):
     node = bench.node()
     data = node.alert()
     cases = {
-        "bad_length": [b"", data[:1], data[:8], data + bytes(240)],
+        "bad_length": [b"", data[:1], data[:8], data[:-1], data + bytes(240)],
         "bad_version": [bytes([data[0] & 0x3F]) + data[1:], bytes([data[0] | 0x0F]) + data[1:]],
         "unknown_node": [data[:1] + b"\xff\xff" + data[3:]],
-        "bad_tag": [data[:-1], data + b"\0", bytes([data[0] | 0x10]) + data[1:]],  # the last: a key it does not have
+        "bad_tag": [data + b"\0", bytes([data[0] | 0x10]) + data[1:]],  # the last: a key it does not have
     }
     for reason, frames in cases.items():
         bench.core.tally.drops.clear()
@@ -50,10 +50,10 @@ def test_an_authentic_frame_that_makes_no_sense_is_counted_and_not_answered(benc
     node = bench.node()
     bad = [
         node.alert(event="boot", severity=7),
-        node.seal(frame.ALERT, bytes(9), ack=True),
         node.seal(frame.ALERT, bytes(11), ack=True),
         node.status(state=15),
-        node.seal(frame.TRACE, b"", ack=True),
+        node.seal(frame.TRACE, bytes(10), ack=True),
+        node.seal(frame.TRACE, bytes((9, 0, 0, 64, 0, 0, 50, 1, 2, 3)), ack=True),
         node.seal(frame.RESPONSE, b"\1\2", ack=True),
     ]
     assert bench.hear_all(bad) == [None] * len(bad)

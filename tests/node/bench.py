@@ -100,6 +100,9 @@ class Radio:
     def configure(self, settings):
         self.configured.update(settings)
 
+    def configure(self, settings):
+        self.configured = settings
+
     def get_time_on_air_us(self, length):
         return 100000
 

@@ -40,7 +40,7 @@ def test_defaults_are_filled_in():
     assert filled["role"] == "node"
     assert filled["radio"]["sf"] == 9
     assert filled["learn"]["hidden"] == 22
-    assert filled["link"]["gateways"] == [1]
+    assert filled["link"]["gateways"] == [1, 2, 3, 4]
 
 
 def test_wrong_values_name_the_key():

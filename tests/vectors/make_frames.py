@@ -55,9 +55,11 @@ def hello():
         "band_low_dhz": 8,
         "band_high_dhz": 8000,
         "last_sequence": 0xBEEF,
+        "threshold_factor": 384,
+        "output_power": -4,
     }
     bits = 2 | 1 << 4 | 1 << 6 | 1 << 7
-    return fields, struct.pack("<IBBHHBIIH", 0x00010203, bits, 0, 900, 60, 64, 8, 8000, 0xBEEF)
+    return fields, struct.pack("<IBBHHBIIHHb", 0x00010203, bits, 0, 900, 60, 64, 8, 8000, 0xBEEF, 384, -4)
 
 
 def status():
@@ -107,18 +109,42 @@ def payloads():
     for result in range(5):
         fields = {"command": 1 + result, "command_sequence": 0x0A0B + result, "gateway": 255, "result": result}
         yield "RESPONSE", fields, struct.pack("<BHBB", 1 + result, 0x0A0B + result, 255, result), 0, 8
+    for code, key, value in ((12, 1, 900), (13, 1, 900), (13, 5, -4)):  # config_get and config_set, with the value in force
+        fields = {"command": code, "command_sequence": 0x0B0A, "gateway": 1, "result": 0, "key": key, "value": value}
+        yield "RESPONSE", fields, struct.pack("<BHBBBi", code, 0x0B0A, 1, 0, key, value), 0, 8
     for more in (0, 1):
         yield "ACK", {"more": more, "reserved": 0}, bytes([more]), 1, 8
         yield "ACK", {"more": more, "reserved": 0}, bytes([more]), 255, 8
-    for command, arguments in ((1, b""), (2, b"\x02"), (3, struct.pack("<HH", 600, 900)), (4, b"\x1e"), (5, b"")):
-        fields = {"command": command, "command_sequence": 0xFFFF}
+    new_key = bytes(range(0xA0, 0xB0))
+    commands = (
+        (1, {}, b""),
+        (2, {"policy": 2}, b"\x02"),
+        (3, {"window_period_s": 600, "heartbeat_s": 900}, struct.pack("<HH", 600, 900)),
+        (4, {"seconds": 30}, b"\x1e"),
+        (5, {}, b""),
+        (6, {}, b""),
+        (7, {}, b""),
+        (8, {}, b""),
+        (9, {"minutes": 120}, struct.pack("<H", 120)),
+        (10, {"factor": 384}, struct.pack("<H", 384)),
+        (11, {"trace": 1}, b"\x01"),
+        (12, {"key": 1}, b"\x01"),
+        (13, {"key": 5, "value": -4}, struct.pack("<Bi", 5, -4)),
+        (14, {"slot": 1, "new_key": new_key.hex()}, b"\x01" + new_key),
+        (15, {"dbm": -9}, struct.pack("<b", -9)),
+    )
+    for command, given, arguments in commands:
+        fields = {"command": command, "command_sequence": 0xFFFF, **given}
         yield "COMMAND", fields, struct.pack("<BH", command, 0xFFFF) + arguments, 7, 8
     # lengths around the cipher's block, and the longest frames that LoRa carries
     for length in (0, 1, 15, 16, 17, 31, 32, 33, 246):
         yield "MODEL", None, bytes((7 * i + length) & 255 for i in range(length)), 0, 4
     for length in (0, 16, 242):
         yield "MODEL", None, bytes((5 * i + length) & 255 for i in range(length)), 3, 8
-    yield "TRACE", None, bytes(range(64)), 0, 4
+    for kind, number, first, total, low, step, count in ((0, 7, 0, 64, -9000, 50, 64), (1, 255, 64, 70, -300, 25, 6)):
+        fields = {"trace": kind, "trace_id": number, "first": first, "total": total, "low": low, "step": step}
+        head = struct.pack("<BBBBhB", kind, number, first, total, low, step)
+        yield "TRACE", fields, head + bytes((11 * i + first) & 255 for i in range(count)), 0, 4 if kind == 0 else 8
 
 
 def main():
