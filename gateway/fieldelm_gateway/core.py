@@ -10,8 +10,8 @@ import threading
 import time
 from dataclasses import dataclass
 
-from . import backup, commands, documents, health, home_assistant, maintenance, requests, retention, uplinks
-from .clock import Clock, Instant
+from . import backup, commands, documents, health, home_assistant, maintenance, requests, retention, steps, uplinks
+from .clock import Clock, Instant, rfc3339
 from .config import GatewayConfig
 from .errors import DatabaseUnavailableError, RequestError, TransientError
 from .ingress import Radio, Tick, Uplink
@@ -82,6 +82,9 @@ class Core:
         self._try_again_at = 0.0
         self._cards_changed = False
         self._nodes_due_ms = 0
+        self._steps = steps.Steps()
+        self._clock_steps: list[steps.Step] = []  # not yet heeded
+        self._outbox_full = False
         self._due_ms: int | None = None
         self._health_due_ms = 0
         self._shown_due_s = 0.0
@@ -122,6 +125,7 @@ class Core:
         batch = Batch()
         try:
             self._reload_if_changed(now)
+            self._heed_the_clock(now)
             for item in [*items, *self._beside()]:
                 match item:
                     case Uplink():
@@ -191,6 +195,17 @@ class Core:
             return []
         rows = self.state.store.query("SELECT id, command, payload FROM inbox WHERE answer IS NULL ORDER BY id")
         return [Request(row["command"], row["payload"], "command line", row["id"]) for row in rows]
+
+    def _heed_the_clock(self, now: Instant) -> None:
+        if now.epoch_ms <= 0:  # the simulated air has not told its time
+            return
+        if step := self._steps.look(now):
+            self._clock_steps.append(step)
+            log.warning("the clock was set by %+.0f s, to %s", step.by_ms / 1000, rfc3339(now.epoch_ms))
+        while self._clock_steps:
+            for node in steps.put_right(self.state, self._clock_steps[0]):
+                self._tell_alarm(node, now)
+            self._clock_steps.pop(0)
 
     # requests and commands
 
@@ -326,6 +341,7 @@ class Core:
             self.tally.since_ms = now.monotonic_ms
             self._remember(topics.info, documents.info(self._config, self._version, now))
         self._due_ms = now.monotonic_ms + _LOOK_EVERY_MS
+        self._look_at_outbox()
         for node, online in self._availability.changes(self.state.nodes.values(), now):
             self._remember(topics.availability(node.eui), "online" if online else "offline")
         for node in maintenance.expired(self.state.nodes.values(), now.epoch_ms):
@@ -345,6 +361,17 @@ class Core:
             self._live.remember(topics.health, self._health(now))
 
         self._tidy(now)
+
+    def _look_at_outbox(self) -> None:
+        waiting = sum(self.state.outbox)
+        full = waiting >= self._config.database.outbox_limit
+        if full and not self._outbox_full:
+            log.error(
+                "the outbox is full, %d messages wait: no frame is acknowledged until the broker takes some", waiting
+            )
+        elif self._outbox_full and not full:
+            log.warning("the outbox has room again: frames are acknowledged")
+        self._outbox_full = full
 
     def _tidy(self, now: Instant) -> None:
         # between the frames: keep the log short, and once a day copy what must never be lost

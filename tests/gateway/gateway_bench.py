@@ -194,9 +194,10 @@ class BenchClock:
     def __init__(self) -> None:
         self.ms = 0
         self.synced = True
+        self.wrong_by_ms = 0
 
     def now(self) -> Instant:
-        return Instant(START_MS + self.ms, self.ms, self.synced)
+        return Instant(START_MS + self.ms + self.wrong_by_ms, self.ms, self.synced)
 
 
 class Bench:

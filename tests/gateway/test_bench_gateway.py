@@ -7,15 +7,18 @@ import sys
 import pytest
 
 
-@pytest.mark.slow
-def test_frames_through_the_real_path():
-    command = [sys.executable, "-m", "fieldelm_tools.cli", "bench", "gateway", "--nodes", "10", "1000", "--json"]
-    done = subprocess.run(
-        [*command, "--frames", "2000", "--seconds", "3"], capture_output=True, text=True, timeout=110, check=False
-    )
+def _bench(*words, timeout=110):
+    command = [sys.executable, "-m", "fieldelm_tools.cli", "bench", "gateway", "--json", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     print(document)
+    return document
+
+
+@pytest.mark.slow
+def test_frames_through_the_real_path():
+    document = _bench("--nodes", 10, 1000, "--frames", 2000, "--seconds", 3)
     assert document.keys() >= {
         *("frames_per_s", "ratio_to_bare", "ack_p99_ms", "subscriber_p50_ms", "subscriber_p99_ms"),
         *("rss_mb", "bytes_per_event", "lost", "duplicate_ids"),
@@ -26,3 +29,14 @@ def test_frames_through_the_real_path():
         assert one["rss_mb"] < 150
         assert one["cpu_ms_per_frame"] < 1  # speed itself depends on what else the machine does
     assert document["bytes_per_event"] < 2000
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+def test_a_million_frames_with_the_dashboard_on(tmp_path):
+    options = ("--nodes", 1000, "--dashboard", "--seconds", 5, "--out", tmp_path)
+    short = _bench(*options, "--frames", 100_000, timeout=600)
+    long = _bench(*options, "--frames", 1_000_000, timeout=3000)
+    assert (long["lost"], long["duplicate_ids"]) == (0, 0)
+    assert long["rss_mb"] < 150
+    assert long["rss_mb"] - short["rss_mb"] < 10, "flat"

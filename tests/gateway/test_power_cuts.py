@@ -91,7 +91,7 @@ def _environment(**values):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(3, 13))])
 def test_a_hundred_power_cuts_lose_nothing_that_was_acknowledged(world, preload, seed):
     world.write_config(url=f"mqtt://127.0.0.1:{free_port()}")  # nobody there: everything stays in the outbox
     node = world.node()
@@ -127,7 +127,6 @@ def test_a_hundred_power_cuts_lose_nothing_that_was_acknowledged(world, preload,
         assert waiting == len(there), "an event and its message are one"
         assert (one.keys[0].last_sequence or 0) == max(there, default=0), "nor is a sequence forgotten"
 
-
     # and were nothing ever synced, this test would see it
     operations.found = [one for one in operations.found if one[0] != "S"]
     for name, content in operations.disk(len(operations.found), generator, before).items():
@@ -142,13 +141,14 @@ def test_a_hundred_power_cuts_lose_nothing_that_was_acknowledged(world, preload,
 
 
 @pytest.mark.slow
-def test_killed_under_load_again_and_again(world):
+@pytest.mark.parametrize("times", [15, pytest.param(100, marks=pytest.mark.nightly)])
+def test_killed_under_load_again_and_again(world, times):
     world.broker.start()
     subscriber = world.subscribe()
     node = world.node()
     generator = random.Random(3)
     sent = set()
-    for _ in range(20):
+    for _ in range(times):
         gateway = world.start_gateway()
         until = time.monotonic() + generator.uniform(0.1, 0.5)
         while time.monotonic() < until:
