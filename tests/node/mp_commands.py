@@ -1,5 +1,6 @@
 """Commands on a whole node: what they change, what they answer, and what a power cut leaves of them."""
 
+import gc
 from binascii import hexlify, unhexlify
 
 from bench import KEY, Board, configuration, silence
@@ -152,9 +153,13 @@ def test_settings_of_older_firmware_are_taken_over_and_of_newer_in_part():
     longer = bytearray(stored) + b"\x07\x00\x00\x00"
     longer[1] += 1
     record.store((longer,))
-    again = Node(_config(), Board())
-    assert again.watcher.policy == "ask" and again.config["link"]["battery_low_mv"] == 2000
+    node = None
+    gc.collect()
+    node = Node(_config(), Board())
+    assert node.watcher.policy == "ask" and node.config["link"]["battery_low_mv"] == 2000
     record.store((b"\x91" + bytes(20),))
+    node = None
+    gc.collect()
     assert Node(_config(), Board()).watcher.policy == "auto"
 
 
