@@ -30,7 +30,7 @@ else:
 
 NO_BAND = 255
 _STANDARD_GRAVITY = 9.80665  # m/s^2
-_NO_FLOOR = array("f", (1e-30, 1.0, 0.0))
+_LEAST = 1e-30  # argument of a logarithm
 
 
 class FeatureError(ValueError):
@@ -70,7 +70,7 @@ class Features:
         self.rms_g = float("nan")
         self.rms_velocity = float("nan")
         self.stats = None  # of each axis: mean, variance, minimum, maximum of the raw counts
-        self._params = array("f", (0.0, 1.0, 0.0))  # floor, gain, offset
+        self._params = array("f", (0.0, 1.0))  # floor, gain
         if self.kind == "features":
             self._lags = sense.get("lags", 1)
             self.inputs = sense["inputs"]
@@ -202,9 +202,15 @@ class Features:
             else:
                 self._waveform.levels(self.edges, 0.0, 1.0, None, x)
             return
-        kernels.bands(row, self.edges, self._params if settled else _NO_FLOOR, x)
-        if settled:
-            for i in range(self.n):
+        edges = self.edges
+        floor = self._params[0] if settled else 0.0
+        for i in range(self.n):
+            total = 0.0
+            for k in range(edges[i], edges[i + 1]):
+                total += row[k]
+            level = total / (edges[i + 1] - edges[i]) + floor
+            x[i] = log(_LEAST if level < _LEAST else level)
+            if settled:
                 x[i] -= self.center[i]
 
     def level(self, i, x):

@@ -1,42 +1,32 @@
-"""The kernels: in C where the firmware has them, else in Python.
+"""The kernels in C, where the firmware has them.
 
-`NAME` is "native" (native module `fieldelm_native.mpy` on the path, or user C module of that name) or "python". The
-functions are described in `kernels_py` and in docs/reference/kernels.md; those in fixed point (`fixed_...`) are in C
-only. To run Python on purpose leave the native module off the path, or import `kernels_py`.
+`NAME` is "native" (native module `fieldelm_native.mpy` on the path, or user C module of that name), and the functions
+described in docs/reference/kernels.md are here; or it is "python", and `float_elm` and `float_waveform` compute the
+same in Python, with `kernels_py`. To run Python on purpose leave the native module off the path.
 """
 
 try:
-    import fieldelm_native as _kernels
+    import fieldelm_native as native
 
     # ImportError: not there; ValueError: a .mpy for another processor or MicroPython; other number: out of date
-    if _kernels.INTERFACE != 2:
+    if native.INTERFACE != 2:
         raise ImportError
     NAME = "native"
 except (ImportError, ValueError):
-    from . import kernels_py as _kernels
-
+    native = None
     NAME = "python"
 
-fft_tables = _kernels.fft_tables
-power_spectrum = _kernels.power_spectrum
-accumulate = _kernels.accumulate
-velocity = _kernels.velocity
-bands = _kernels.bands
-hidden = _kernels.hidden
-residuals = _kernels.residuals
-score = _kernels.score
-update = _kernels.update
 if NAME == "native":
-    fixed_size = _kernels.fixed_size
-    fixed_init = _kernels.fixed_init
-    fixed_reopen = _kernels.fixed_reopen
-    fixed_weights = _kernels.fixed_weights
-    fixed_score = _kernels.fixed_score
-    fixed_rescore = _kernels.fixed_rescore
-    fixed_learn = _kernels.fixed_learn
-    fixed_residuals = _kernels.fixed_residuals
-    fixed_tables = _kernels.fixed_tables
-    fixed_spectrum = _kernels.fixed_spectrum
-    fixed_add = _kernels.fixed_add
-    fixed_velocity = _kernels.fixed_velocity
-    fixed_levels = _kernels.fixed_levels
+    fixed_size = native.fixed_size
+    fixed_init = native.fixed_init
+    fixed_reopen = native.fixed_reopen
+    fixed_weights = native.fixed_weights
+    fixed_score = native.fixed_score
+    fixed_rescore = native.fixed_rescore
+    fixed_learn = native.fixed_learn
+    fixed_residuals = native.fixed_residuals
+    fixed_tables = native.fixed_tables
+    fixed_spectrum = native.fixed_spectrum
+    fixed_add = native.fixed_add
+    fixed_velocity = native.fixed_velocity
+    fixed_levels = native.fixed_levels

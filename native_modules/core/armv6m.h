@@ -1,9 +1,11 @@
-// Frame of the assembly sources: Thumb code in the section that the build names for what must run from RAM.
+// Frame of the assembly sources: Thumb code, in firmware in the section that the pico-sdk copies to RAM.
 
 #ifndef FIELDELM_ARMV6M_H
 #define FIELDELM_ARMV6M_H
 
-#ifndef FIELDELM_HOT_SECTION
+#ifdef PICO_ON_DEVICE
+#define FIELDELM_HOT_SECTION ".time_critical.fieldelm"
+#else
 #define FIELDELM_HOT_SECTION ".text.fieldelm"
 #endif
 

@@ -13,10 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Hot loops run from RAM where the firmware says so: flash may have to be waited for. MicroPython compiles for size, which
-// makes them slower by a fifth; memset and memcpy are not there to be called in a native module.
-#if defined(FIELDELM_HOT_SECTION)
-#define FIELDELM_HOT __attribute__((section(FIELDELM_HOT_SECTION)))
+// Hot loops run from RAM in firmware for the RP2040 (section .time_critical of the pico-sdk): flash may have to be waited for.
+// MicroPython compiles for size, which makes them slower by a fifth; memset and memcpy are not there to be called in a native module.
+#if defined(PICO_ON_DEVICE) && defined(__ARM_ARCH_6M__)
+#define FIELDELM_HOT __attribute__((section(".time_critical.fieldelm")))
 #else
 #define FIELDELM_HOT
 #endif

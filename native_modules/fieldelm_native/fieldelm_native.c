@@ -1,223 +1,367 @@
 // The kernels as MicroPython module `fieldelm_native`: one source for the native module (.mpy) and for the user C module.
 //
-// Every buffer is checked for its type code, length and alignment before a kernel sees it; a wrong one is a ValueError
-// that names the argument. No float is an argument or a result of a call, and no call allocates (but for an exception).
+// Every buffer is checked for its type code, length and alignment before a kernel sees it, and a model's words for being one of
+// its length before anything in them is believed; what is wrong is a ValueError that names the argument. No float is an argument
+// or a result of a call, and no call allocates (but for an exception).
 
 #include "binding.h"
-#include "fieldelm_core.h"
+#include "fixed.h"
 
 // Version of the functions' arguments; device/fieldelm/kernels.py takes no other.
 #define INTERFACE 2
 
-void fieldelm_refuse(const char *argument, const char *what, const char *bound, size_t number) {
-    char text[96];
+static void *words(mp_obj_t object, const char *argument, size_t length) {
+    return fieldelm_elements(object, argument, 'i', &length, MP_BUFFER_RW);
+}
+
+static float *floats(mp_obj_t object, const char *argument, size_t length, int access) {
+    return fieldelm_elements(object, argument, 'f', &length, access);
+}
+
+static size_t between(mp_obj_t object, const char *argument, mp_int_t low, mp_int_t high) {
+    mp_int_t value = mp_obj_get_int(object);
+    if (value < low || value > high) {
+        fieldelm_refuse(argument, low == 0 ? "0 or more" : "1 or more", ", at most", (size_t)high);
+    }
+    return (size_t)value;
+}
+
+static size_t transform_size(size_t size) {
+    if (size < FIXED_FFT_MIN || size > FIXED_FFT_MAX || (size & (size - 1)) != 0) {
+        fieldelm_refuse("window", "a power of two from 64 to 4096 as length", "", 0);
+    }
+    return size;
+}
+
+static int32_t *model_of(mp_obj_t object) {
     size_t length = 0;
-    const char *parts[] = { argument, ": expected ", what, number > 0 ? bound : "" };
-    for (size_t i = 0; i < 4; ++i) {
-        for (const char *c = parts[i]; *c != 0 && length < sizeof(text) - 24; ++c) {
-            text[length++] = *c;
-        }
+    int32_t *model = fieldelm_elements(object, "model", 'i', &length, MP_BUFFER_RW);
+    const fieldelm_fixed_model_t *head = (const fieldelm_fixed_model_t *)model;
+    if (length <= sizeof(*head) / 4 || head->format != FIXED_FORMAT || head->n < 1 || head->n > FIXED_INPUTS_MAX || head->h < 1
+        || head->h > FIXED_HIDDEN_MAX || length != fieldelm_fixed_model_words(head->n, head->h) || head->x_bits < 0
+        || head->x_bits > 15 || head->range < 0 || head->range > FIXED_A_BITS || head->gain < 1 || head->gain > FIXED_GAIN_MAX
+        || head->inverse_forgetting < 1u << 30) {
+        fieldelm_refuse("model", "what fixed_init made", "", 0);
     }
-    if (number > 0) {
-        text[length++] = ' ';
-        size_t digits = 1;
-        for (size_t rest = number; rest >= 10; rest /= 10) {
-            ++digits;
-        }
-        for (size_t i = digits; i-- > 0; number /= 10) {
-            text[length + i] = (char)('0' + number % 10);
-        }
-        length += digits;
-    }
-    mp_raise_type_arg(&mp_type_ValueError, mp_obj_new_str(text, length));
+    return model;
 }
 
-void *fieldelm_elements(mp_obj_t object, const char *argument, char code, size_t *length, int access) {
-    mp_buffer_info_t buffer;
-    size_t size = code == 'h' || code == 'H' ? sizeof(int16_t) : sizeof(int32_t);
-    if (!mp_get_buffer(object, &buffer, access) || buffer.typecode != code || (uintptr_t)buffer.buf % size != 0
-        || buffer.len < size || (*length != 0 && buffer.len / size != *length)) {
-        const char *what = code == 'f' ? "array('f')" : code == 'h' ? "array('h')" : code == 'H' ? "array('H')"
-            : code == 'I' ? "array('I')" : "array('i')";
-        fieldelm_refuse(argument, what, " of length", *length);
+static int32_t *work_of(mp_obj_t object, const int32_t *model) {
+    const fieldelm_fixed_model_t *head = (const fieldelm_fixed_model_t *)model;
+    return words(object, "work", fieldelm_fixed_work_words(head->n, head->h));
+}
+
+static size_t inputs_of(const int32_t *model) {
+    return ((const fieldelm_fixed_model_t *)model)->n;
+}
+
+// fixed_size(what, n, h): words of 0: a model, 1: its work, 2: the tables of an n-point transform
+static mp_obj_t fixed_size(mp_obj_t what_in, mp_obj_t n_in, mp_obj_t h_in) {
+    size_t what = between(what_in, "what", 0, 2), words;
+    if (what == 2) {
+        words = fieldelm_fixed_table_words(transform_size((size_t)mp_obj_get_int(n_in)));
+    } else {
+        size_t n = between(n_in, "n", 1, FIXED_INPUTS_MAX), h = between(h_in, "h", 1, FIXED_HIDDEN_MAX);
+        words = what == 0 ? fieldelm_fixed_model_words(n, h) : fieldelm_fixed_work_words(n, h);
     }
-    *length = buffer.len / size;
-    return buffer.buf;
+    return mp_obj_new_int((mp_int_t)words);
 }
+static MP_DEFINE_CONST_FUN_OBJ_3(fixed_size_obj, fixed_size);
 
-static const float *input(mp_obj_t object, const char *argument, size_t length) {
-    return fieldelm_elements(object, argument, 'f', &length, MP_BUFFER_READ);
-}
-
-static float *output(mp_obj_t object, const char *argument, size_t length) {
-    return fieldelm_elements(object, argument, 'f', &length, MP_BUFFER_RW);
-}
-
-// N of a twiddle table
-static size_t transform_size(size_t length) {
-    if (length < 4 || length > 32768 || (length & (length - 1)) != 0) {
-        fieldelm_refuse("twiddle", "a power of two from 4 to 32768 as length", "", 0);
+// fixed_init(model, n, h, seed, x_bits, params)
+static mp_obj_t fixed_init(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t n = between(args[1], "n", 1, FIXED_INPUTS_MAX), h = between(args[2], "h", 1, FIXED_HIDDEN_MAX);
+    int32_t *model = words(args[0], "model", fieldelm_fixed_model_words(n, h));
+    uint32_t seed = (uint32_t)mp_obj_get_int_truncated(args[3]);
+    size_t x_bits = between(args[4], "x_bits", 0, 15);
+    const float *params = floats(args[5], "params", 4, MP_BUFFER_READ);
+    if (!(params[0] >= 0.001f && params[0] <= 2.0f && params[1] >= 0.0f && params[1] <= 4.0f && params[2] > 0.0f
+            && params[2] <= 10000.0f && params[3] >= 0.5f && params[3] <= 1.0f)) {
+        fieldelm_refuse("params", "gain 0.001 to 2, bias scale 0 to 4, variance up to 10000, forgetting factor 0.5 to 1", "", 0);
     }
-    return length;
-}
-
-// fft_tables(twiddle, window)
-static mp_obj_t fft_tables(mp_obj_t twiddle_in, mp_obj_t window_in) {
-    size_t size = 0, m = 0;
-    float *twiddle = fieldelm_elements(twiddle_in, "twiddle", 'f', &size, MP_BUFFER_RW);
-    float *window = fieldelm_elements(window_in, "window", 'f', &m, MP_BUFFER_RW);
-    if (m > transform_size(size)) {
-        fieldelm_refuse("window", "array('f')", " no longer than", size);
-    }
-    fieldelm_fft_tables(twiddle, size, window, m);
+    fieldelm_fixed_init(model, n, h, seed, (int32_t)x_bits, params[0], params[1], params[2]);
+    fieldelm_fixed_forget(model, params[3]);
     return mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(fft_tables_obj, fft_tables);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_init_obj, 6, 6, fixed_init);
 
-// power_spectrum(samples, channel, axes, window, twiddle, work, power, stats)
-static mp_obj_t power_spectrum(size_t n_args, const mp_obj_t *args) {
+// fixed_reopen(model, params)
+static mp_obj_t fixed_reopen(mp_obj_t model_in, mp_obj_t params_in) {
+    int32_t *model = model_of(model_in);
+    const float *params = floats(params_in, "params", 1, MP_BUFFER_READ);
+    if (!(params[0] > 0.0f && params[0] <= 10000.0f)) {
+        fieldelm_refuse("params", "a variance above 0 and up to 10000", "", 0);
+    }
+    fieldelm_fixed_reopen(model, params[0]);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(fixed_reopen_obj, fixed_reopen);
+
+// fixed_weights(model, weight)
+static mp_obj_t fixed_weights(mp_obj_t model_in, mp_obj_t weight_in) {
+    int32_t *model = model_of(model_in);
+    fieldelm_fixed_weights(model, floats(weight_in, "weight", inputs_of(model), MP_BUFFER_READ));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(fixed_weights_obj, fixed_weights);
+
+// fixed_score(model, work, x, out)
+static mp_obj_t fixed_score(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
-    mp_int_t channel = mp_obj_get_int(args[1]), axes = mp_obj_get_int(args[2]);
-    if (axes < 1 || axes > 32767) {
-        fieldelm_refuse("axes", "a number from 1 to 32767", "", 0);
-    }
-    if (channel < 0 || channel >= axes) {
-        fieldelm_refuse("channel", "a number from 0", " to less than", (size_t)axes);
-    }
-    size_t m = 0, size = 0;
-    const float *window = fieldelm_elements(args[3], "window", 'f', &m, MP_BUFFER_READ);
-    const float *twiddle = fieldelm_elements(args[4], "twiddle", 'f', &size, MP_BUFFER_READ);
-    if (m > transform_size(size)) {
-        fieldelm_refuse("window", "array('f')", " no longer than", size);
-    }
-    size_t length = m * (size_t)axes;
+    int32_t *model = model_of(args[0]), *work = work_of(args[1], model);
+    fieldelm_fixed_input(model, work, floats(args[2], "x", inputs_of(model), MP_BUFFER_READ));
+    fieldelm_fixed_score(model, work, floats(args[3], "out", 5, MP_BUFFER_RW));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_score_obj, 4, 4, fixed_score);
+
+// fixed_rescore(model, work, out)
+static mp_obj_t fixed_rescore(mp_obj_t model_in, mp_obj_t work_in, mp_obj_t out_in) {
+    int32_t *model = model_of(model_in);
+    fieldelm_fixed_rescore(model, work_of(work_in, model), floats(out_in, "out", 5, MP_BUFFER_RW));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(fixed_rescore_obj, fixed_rescore);
+
+// fixed_learn(model, work) -> True, or False if the step was refused
+static mp_obj_t fixed_learn(mp_obj_t model_in, mp_obj_t work_in) {
+    int32_t *model = model_of(model_in);
+    return mp_obj_new_bool(fieldelm_fixed_learn(model, work_of(work_in, model)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(fixed_learn_obj, fixed_learn);
+
+// fixed_step(model, work, x, out): fixed_score and fixed_learn
+static mp_obj_t fixed_step(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    int32_t *model = model_of(args[0]), *work = work_of(args[1], model);
+    const float *x = floats(args[2], "x", inputs_of(model), MP_BUFFER_READ);
+    return mp_obj_new_bool(fieldelm_fixed_step(model, work, x, floats(args[3], "out", 5, MP_BUFFER_RW)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_step_obj, 4, 4, fixed_step);
+
+// fixed_residuals(model, work, e)
+static mp_obj_t fixed_residuals(mp_obj_t model_in, mp_obj_t work_in, mp_obj_t e_in) {
+    int32_t *model = model_of(model_in);
+    fieldelm_fixed_residuals(model, work_of(work_in, model), floats(e_in, "e", inputs_of(model), MP_BUFFER_RW));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(fixed_residuals_obj, fixed_residuals);
+
+// fixed_tables(table, window, m)
+static mp_obj_t fixed_tables(mp_obj_t table_in, mp_obj_t window_in, mp_obj_t m_in) {
+    size_t size = 0;
+    uint16_t *window = fieldelm_elements(window_in, "window", 'H', &size, MP_BUFFER_RW);
+    int32_t *table = words(table_in, "table", fieldelm_fixed_table_words(transform_size(size)));
+    fieldelm_fixed_tables(table, size, window, between(m_in, "m", 1, (mp_int_t)size));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(fixed_tables_obj, fixed_tables);
+
+// Samples, channel and axes of a call: args[0], args[1], args[2]
+static const int16_t *samples_of(const mp_obj_t *args, size_t *channel, size_t *axes, size_t *m) {
+    *axes = between(args[2], "axes", 1, 16);
+    *channel = between(args[1], "channel", 0, (mp_int_t)*axes - 1);
+    size_t length = 0;
     const int16_t *samples = fieldelm_elements(args[0], "samples", 'h', &length, MP_BUFFER_READ);
-    float *work = output(args[5], "work", size + 2), *power = output(args[6], "power", size / 2 + 1);
-    float *stats = output(args[7], "stats", 4);
-    fieldelm_power_spectrum(samples, (size_t)channel, (size_t)axes, window, m, twiddle, size, work, power, stats);
-    return mp_const_none;
-}
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(power_spectrum_obj, 8, 8, power_spectrum);
-
-// accumulate(total, power)
-static mp_obj_t accumulate(mp_obj_t total_in, mp_obj_t power_in) {
-    size_t length = 0;
-    float *total = fieldelm_elements(total_in, "total", 'f', &length, MP_BUFFER_RW);
-    fieldelm_accumulate(total, input(power_in, "power", length), length);
-    return mp_const_none;
-}
-static MP_DEFINE_CONST_FUN_OBJ_2(accumulate_obj, accumulate);
-
-// velocity(power, params, out)
-static mp_obj_t velocity(mp_obj_t power_in, mp_obj_t params_in, mp_obj_t out_in) {
-    size_t length = 0;
-    const float *power = fieldelm_elements(power_in, "power", 'f', &length, MP_BUFFER_READ);
-    const float *params = input(params_in, "params", 4);
-    *output(out_in, "out", 1) = fieldelm_velocity(power, length, params[0], params[1], params[2], params[3]);
-    return mp_const_none;
-}
-static MP_DEFINE_CONST_FUN_OBJ_3(velocity_obj, velocity);
-
-// bands(spectrum, edges, params, out)
-static mp_obj_t bands(size_t n_args, const mp_obj_t *args) {
-    (void)n_args;
-    size_t length = 0, n = 0;
-    const float *spectrum = fieldelm_elements(args[0], "spectrum", 'f', &length, MP_BUFFER_READ);
-    float *out = fieldelm_elements(args[3], "out", 'f', &n, MP_BUFFER_RW);
-    size_t edge_count = n + 1;
-    const uint16_t *edges = fieldelm_elements(args[1], "edges", 'H', &edge_count, MP_BUFFER_READ);
-    const float *params = input(args[2], "params", 3);
-    if (!fieldelm_edges_valid(edges, n, length)) {
-        fieldelm_refuse("edges", "rising bin indices", " up to", length);
+    if (length % *axes != 0 || length / *axes > 32768) {
+        fieldelm_refuse("samples", "whole rows, at most 32768", "", 0);
     }
-    fieldelm_bands(spectrum, edges, params[0], params[1], params[2], out, n);
-    return mp_const_none;
+    *m = length / *axes;
+    return samples;
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(bands_obj, 4, 4, bands);
 
-// hidden(x, seed, params, a)
-static mp_obj_t hidden(size_t n_args, const mp_obj_t *args) {
+// fixed_stats(samples, channel, axes, stats)
+static mp_obj_t fixed_stats(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
-    size_t n = 0, h = 0;
-    const float *x = fieldelm_elements(args[0], "x", 'f', &n, MP_BUFFER_READ);
-    uint32_t seed = (uint32_t)mp_obj_get_int_truncated(args[1]);
-    const float *params = input(args[2], "params", 2);
-    float *a = fieldelm_elements(args[3], "a", 'f', &h, MP_BUFFER_RW);
-    fieldelm_hidden(x, n, seed, params[0], params[1], a, h);
+    size_t channel, axes, m;
+    const int16_t *samples = samples_of(args, &channel, &axes, &m);
+    fieldelm_fixed_stats(samples, channel, axes, m, words(args[3], "stats", sizeof(fieldelm_fixed_stats_t) / 4));
     return mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(hidden_obj, 4, 4, hidden);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_stats_obj, 4, 4, fixed_stats);
 
-// residuals(x, a, beta, e)
-static mp_obj_t residuals(size_t n_args, const mp_obj_t *args) {
+// fixed_power(samples, channel, axes, stats, window, table, work, power) -> p
+static mp_obj_t fixed_power(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
-    size_t n = 0, h = 0;
-    const float *x = fieldelm_elements(args[0], "x", 'f', &n, MP_BUFFER_READ);
-    const float *a = fieldelm_elements(args[1], "a", 'f', &h, MP_BUFFER_READ);
-    const float *beta = input(args[2], "beta", h * n);
-    fieldelm_residuals(x, n, a, h, beta, output(args[3], "e", n));
-    return mp_const_none;
-}
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(residuals_obj, 4, 4, residuals);
-
-// score(e, weight, out)
-static mp_obj_t score(mp_obj_t e_in, mp_obj_t weight_in, mp_obj_t out_in) {
-    size_t n = 0;
-    const float *e = fieldelm_elements(e_in, "e", 'f', &n, MP_BUFFER_READ);
-    const float *weight = input(weight_in, "weight", n);
-    fieldelm_score(e, weight, n, output(out_in, "out", 5));
-    return mp_const_none;
-}
-static MP_DEFINE_CONST_FUN_OBJ_3(score_obj, score);
-
-// update(p, beta, a, e, params, u) -> True, or False if the step was refused
-static mp_obj_t update(size_t n_args, const mp_obj_t *args) {
-    (void)n_args;
-    size_t n = 0, h = 0;
-    const float *a = fieldelm_elements(args[2], "a", 'f', &h, MP_BUFFER_READ);
-    const float *e = fieldelm_elements(args[3], "e", 'f', &n, MP_BUFFER_READ);
-    float *p = output(args[0], "p", h * (h + 1) / 2), *beta = output(args[1], "beta", h * n);
-    const float *params = input(args[4], "params", 1);
-    float *u = output(args[5], "u", h);
-    if (!(params[0] > 0.0f && params[0] <= 1.0f)) {
-        fieldelm_refuse("params", "a forgetting factor above 0 and not above 1", "", 0);
+    size_t channel, axes, m, size = 0;
+    const int16_t *samples = samples_of(args, &channel, &axes, &m);
+    fieldelm_fixed_stats_t *stats = words(args[3], "stats", sizeof(fieldelm_fixed_stats_t) / 4);
+    const uint16_t *window = fieldelm_elements(args[4], "window", 'H', &size, MP_BUFFER_READ);
+    const int32_t *table = words(args[5], "table", fieldelm_fixed_table_words(transform_size(size)));
+    size_t bins = size / 2 + 1;
+    int32_t *work = words(args[6], "work", size);
+    uint32_t *power = fieldelm_elements(args[7], "power", 'I', &bins, MP_BUFFER_RW);
+    if (m > size) {
+        fieldelm_refuse("samples", "rows", " up to", size);
     }
-    return mp_obj_new_bool(fieldelm_update(p, beta, a, h, e, n, params[0], u));
+    return MP_OBJ_NEW_SMALL_INT(fieldelm_fixed_power(samples, channel, axes, m, window, table, size, stats, work, power));
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(update_obj, 6, 6, update);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_power_obj, 8, 8, fixed_power);
+
+// fixed_spectrum(samples, channel, axes, moments, window, table, work, power) -> scale: stats and power in one call
+static mp_obj_t fixed_spectrum(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t channel, axes, m, size = 0;
+    const int16_t *samples = samples_of(args, &channel, &axes, &m);
+    float *moments = floats(args[3], "moments", 4, MP_BUFFER_RW);
+    const uint16_t *window = fieldelm_elements(args[4], "window", 'H', &size, MP_BUFFER_READ);
+    const int32_t *table = words(args[5], "table", fieldelm_fixed_table_words(transform_size(size)));
+    size_t bins = size / 2 + 1;
+    int32_t *work = words(args[6], "work", size);
+    uint32_t *power = fieldelm_elements(args[7], "power", 'I', &bins, MP_BUFFER_RW);
+    if (m > size) {
+        fieldelm_refuse("samples", "rows", " up to", size);
+    }
+    fieldelm_fixed_stats_t stats;
+    fieldelm_fixed_stats(samples, channel, axes, m, &stats);
+    fieldelm_fixed_moments(&stats, m, moments);
+    return MP_OBJ_NEW_SMALL_INT(fieldelm_fixed_power(samples, channel, axes, m, window, table, size, &stats, work, power));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_spectrum_obj, 8, 8, fixed_spectrum);
+
+// Power and its scale: args[0], args[1]
+static uint32_t *power_of(mp_obj_t power_in, mp_obj_t scale_in, size_t *bins, int32_t *scale) {
+    mp_int_t given = mp_obj_get_int(scale_in);
+    if (given < -16 || given > 15) {
+        fieldelm_refuse("scale", "-16 or more, at most", "", 15);
+    }
+    *scale = (int32_t)given;
+    return fieldelm_elements(power_in, "power", 'I', bins, MP_BUFFER_RW);
+}
+
+// fixed_add(total, total_scale, power, scale) -> scale of the sum, which is in total
+static mp_obj_t fixed_add(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t bins = 0;
+    int32_t total_scale, scale;
+    uint32_t *total = power_of(args[0], args[1], &bins, &total_scale);
+    const uint32_t *power = power_of(args[2], args[3], &bins, &scale);
+    return MP_OBJ_NEW_SMALL_INT(fieldelm_fixed_add(total, total_scale, power, scale, bins));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_add_obj, 4, 4, fixed_add);
+
+// fixed_velocity(power, scale, first, last, params): bins from first to last; params 'f' [factor, result]
+static mp_obj_t fixed_velocity(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t bins = 0;
+    int32_t scale;
+    const uint32_t *power = power_of(args[0], args[1], &bins, &scale);
+    if (bins > FIXED_FFT_MAX / 2 + 1) {
+        fieldelm_refuse("power", "array('I')", " no longer than", FIXED_FFT_MAX / 2 + 1);
+    }
+    size_t last = between(args[3], "last", 0, (mp_int_t)bins - 1), first = between(args[2], "first", 1, (mp_int_t)bins);
+    float *params = floats(args[4], "params", 2, MP_BUFFER_RW);
+    params[1] = fieldelm_fixed_velocity(power, scale, first, last + 1, params[0]);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_velocity_obj, 5, 5, fixed_velocity);
+
+static const uint16_t *edges_of(mp_obj_t object, size_t n, size_t bins) {
+    size_t count = n + 1;
+    const uint16_t *edges = fieldelm_elements(object, "edges", 'H', &count, MP_BUFFER_READ);
+    for (size_t i = 0; i < n; ++i) {
+        if (edges[i] >= edges[i + 1] || edges[n] > bins) {
+            fieldelm_refuse("edges", "rising bin indices", " up to", bins);
+        }
+    }
+    return edges;
+}
+
+// fixed_bands(power, edges, params, offset, out): params 'i' [floor in units of power, gain, base]
+static mp_obj_t fixed_bands(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t bins = 0, n = 0;
+    const uint32_t *power = fieldelm_elements(args[0], "power", 'I', &bins, MP_BUFFER_READ);
+    int32_t *out = fieldelm_elements(args[4], "out", 'i', &n, MP_BUFFER_RW);
+    const uint16_t *edges = edges_of(args[1], n, bins);
+    const int32_t *params = words(args[2], "params", 3), *offset = words(args[3], "offset", n);
+    if (params[0] < 0 || params[1] < 0 || params[1] > 65536) {
+        fieldelm_refuse("params", "floor 0 or more, gain 0 to 65536, base", "", 0);
+    }
+    fieldelm_fixed_bands(power, edges, (uint32_t)params[0], params[1], params[2], offset, out, n);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_bands_obj, 5, 5, fixed_bands);
+
+// fixed_levels(power, scale, edges, params, center, out): params 'f' [floor, gain, offset]; center 'f', or None
+static mp_obj_t fixed_levels(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t bins = 0, n = 0;
+    int32_t scale;
+    const uint32_t *power = power_of(args[0], args[1], &bins, &scale);
+    float *out = fieldelm_elements(args[5], "out", 'f', &n, MP_BUFFER_RW);
+    const uint16_t *edges = edges_of(args[2], n, bins);
+    const float *params = floats(args[3], "params", 3, MP_BUFFER_READ);
+    if (!(params[0] >= 0.0f && params[1] > 0.0f && params[1] <= 1.0f && params[2] > -1000.0f && params[2] < 1000.0f)) {
+        fieldelm_refuse("params", "floor 0 or more, gain up to 1, offset within 1000", "", 0);
+    }
+    const float *center = args[4] == mp_const_none ? NULL : floats(args[4], "center", n, MP_BUFFER_READ);
+    fieldelm_fixed_levels(power, scale, edges, params, center, out, n);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_levels_obj, 6, 6, fixed_levels);
+
+// fixed_window(samples, channel, axes, stats, window, table, spectrum_work, power, edges, levels, offset, bands, model, work, params,
+// out) -> whether the row was learned. levels 'i' [gain, base], params 'f' [floor, worst weight, learn from, learn below], out 'f' of 6
+static mp_obj_t fixed_window(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    fieldelm_fixed_plan_t plan;
+    const int16_t *samples = samples_of(args, &plan.channel, &plan.axes, &plan.m);
+    fieldelm_fixed_stats_t *stats = words(args[3], "stats", sizeof(fieldelm_fixed_stats_t) / 4);
+    plan.size = 0;
+    plan.window = fieldelm_elements(args[4], "window", 'H', &plan.size, MP_BUFFER_READ);
+    plan.table = words(args[5], "table", fieldelm_fixed_table_words(transform_size(plan.size)));
+    plan.work = words(args[6], "spectrum_work", plan.size);
+    size_t bins = plan.size / 2 + 1;
+    plan.power = fieldelm_elements(args[7], "power", 'I', &bins, MP_BUFFER_RW);
+    if (plan.m > plan.size) {
+        fieldelm_refuse("samples", "rows", " up to", plan.size);
+    }
+    plan.model = model_of(args[12]);
+    plan.model_work = work_of(args[13], plan.model);
+    size_t n = inputs_of(plan.model);
+    plan.edges = edges_of(args[8], n, bins);
+    const int32_t *levels = words(args[9], "levels", 2);
+    if (levels[0] < 0 || levels[0] > 65536) {
+        fieldelm_refuse("levels", "gain 0 to 65536, base", "", 0);
+    }
+    plan.gain = levels[0];
+    plan.base = levels[1];
+    plan.offset = words(args[10], "offset", n);
+    plan.bands = words(args[11], "bands", n);
+    const float *params = floats(args[14], "params", 4, MP_BUFFER_READ);
+    plan.floor = params[0];
+    plan.worst_weight = params[1];
+    plan.learn_from = params[2];
+    plan.learn_below = params[3];
+    return mp_obj_new_bool(fieldelm_fixed_window(samples, &plan, stats, floats(args[15], "out", 6, MP_BUFFER_RW)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_window_obj, 16, 16, fixed_window);
 
 #if defined(MICROPY_ENABLE_DYNRUNTIME)
 
 mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
     MP_DYNRUNTIME_INIT_ENTRY
     mp_store_global(MP_QSTR_INTERFACE, MP_OBJ_NEW_SMALL_INT(INTERFACE));
-    mp_store_global(MP_QSTR_fft_tables, MP_OBJ_FROM_PTR(&fft_tables_obj));
-    mp_store_global(MP_QSTR_power_spectrum, MP_OBJ_FROM_PTR(&power_spectrum_obj));
-    mp_store_global(MP_QSTR_accumulate, MP_OBJ_FROM_PTR(&accumulate_obj));
-    mp_store_global(MP_QSTR_velocity, MP_OBJ_FROM_PTR(&velocity_obj));
-    mp_store_global(MP_QSTR_bands, MP_OBJ_FROM_PTR(&bands_obj));
-    mp_store_global(MP_QSTR_hidden, MP_OBJ_FROM_PTR(&hidden_obj));
-    mp_store_global(MP_QSTR_residuals, MP_OBJ_FROM_PTR(&residuals_obj));
-    mp_store_global(MP_QSTR_score, MP_OBJ_FROM_PTR(&score_obj));
-    mp_store_global(MP_QSTR_update, MP_OBJ_FROM_PTR(&update_obj));
-    mp_store_global(MP_QSTR_fixed_size, MP_OBJ_FROM_PTR(&fieldelm_fixed_size_obj));
-    mp_store_global(MP_QSTR_fixed_init, MP_OBJ_FROM_PTR(&fieldelm_fixed_init_obj));
-    mp_store_global(MP_QSTR_fixed_reopen, MP_OBJ_FROM_PTR(&fieldelm_fixed_reopen_obj));
-    mp_store_global(MP_QSTR_fixed_weights, MP_OBJ_FROM_PTR(&fieldelm_fixed_weights_obj));
-    mp_store_global(MP_QSTR_fixed_score, MP_OBJ_FROM_PTR(&fieldelm_fixed_score_obj));
-    mp_store_global(MP_QSTR_fixed_rescore, MP_OBJ_FROM_PTR(&fieldelm_fixed_rescore_obj));
-    mp_store_global(MP_QSTR_fixed_learn, MP_OBJ_FROM_PTR(&fieldelm_fixed_learn_obj));
-    mp_store_global(MP_QSTR_fixed_step, MP_OBJ_FROM_PTR(&fieldelm_fixed_step_obj));
-    mp_store_global(MP_QSTR_fixed_residuals, MP_OBJ_FROM_PTR(&fieldelm_fixed_residuals_obj));
-    mp_store_global(MP_QSTR_fixed_tables, MP_OBJ_FROM_PTR(&fieldelm_fixed_tables_obj));
-    mp_store_global(MP_QSTR_fixed_stats, MP_OBJ_FROM_PTR(&fieldelm_fixed_stats_obj));
-    mp_store_global(MP_QSTR_fixed_power, MP_OBJ_FROM_PTR(&fieldelm_fixed_power_obj));
-    mp_store_global(MP_QSTR_fixed_bands, MP_OBJ_FROM_PTR(&fieldelm_fixed_bands_obj));
-    mp_store_global(MP_QSTR_fixed_spectrum, MP_OBJ_FROM_PTR(&fieldelm_fixed_spectrum_obj));
-    mp_store_global(MP_QSTR_fixed_add, MP_OBJ_FROM_PTR(&fieldelm_fixed_add_obj));
-    mp_store_global(MP_QSTR_fixed_velocity, MP_OBJ_FROM_PTR(&fieldelm_fixed_velocity_obj));
-    mp_store_global(MP_QSTR_fixed_levels, MP_OBJ_FROM_PTR(&fieldelm_fixed_levels_obj));
-    mp_store_global(MP_QSTR_fixed_window, MP_OBJ_FROM_PTR(&fieldelm_fixed_window_obj));
+    mp_store_global(MP_QSTR_fixed_size, MP_OBJ_FROM_PTR(&fixed_size_obj));
+    mp_store_global(MP_QSTR_fixed_init, MP_OBJ_FROM_PTR(&fixed_init_obj));
+    mp_store_global(MP_QSTR_fixed_reopen, MP_OBJ_FROM_PTR(&fixed_reopen_obj));
+    mp_store_global(MP_QSTR_fixed_weights, MP_OBJ_FROM_PTR(&fixed_weights_obj));
+    mp_store_global(MP_QSTR_fixed_score, MP_OBJ_FROM_PTR(&fixed_score_obj));
+    mp_store_global(MP_QSTR_fixed_rescore, MP_OBJ_FROM_PTR(&fixed_rescore_obj));
+    mp_store_global(MP_QSTR_fixed_learn, MP_OBJ_FROM_PTR(&fixed_learn_obj));
+    mp_store_global(MP_QSTR_fixed_step, MP_OBJ_FROM_PTR(&fixed_step_obj));
+    mp_store_global(MP_QSTR_fixed_residuals, MP_OBJ_FROM_PTR(&fixed_residuals_obj));
+    mp_store_global(MP_QSTR_fixed_tables, MP_OBJ_FROM_PTR(&fixed_tables_obj));
+    mp_store_global(MP_QSTR_fixed_stats, MP_OBJ_FROM_PTR(&fixed_stats_obj));
+    mp_store_global(MP_QSTR_fixed_power, MP_OBJ_FROM_PTR(&fixed_power_obj));
+    mp_store_global(MP_QSTR_fixed_spectrum, MP_OBJ_FROM_PTR(&fixed_spectrum_obj));
+    mp_store_global(MP_QSTR_fixed_add, MP_OBJ_FROM_PTR(&fixed_add_obj));
+    mp_store_global(MP_QSTR_fixed_velocity, MP_OBJ_FROM_PTR(&fixed_velocity_obj));
+    mp_store_global(MP_QSTR_fixed_bands, MP_OBJ_FROM_PTR(&fixed_bands_obj));
+    mp_store_global(MP_QSTR_fixed_levels, MP_OBJ_FROM_PTR(&fixed_levels_obj));
+    mp_store_global(MP_QSTR_fixed_window, MP_OBJ_FROM_PTR(&fixed_window_obj));
     MP_DYNRUNTIME_INIT_EXIT
 }
 
@@ -226,33 +370,24 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
 static const mp_rom_map_elem_t fieldelm_native_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_fieldelm_native) },
     { MP_ROM_QSTR(MP_QSTR_INTERFACE), MP_ROM_INT(INTERFACE) },
-    { MP_ROM_QSTR(MP_QSTR_fft_tables), MP_ROM_PTR(&fft_tables_obj) },
-    { MP_ROM_QSTR(MP_QSTR_power_spectrum), MP_ROM_PTR(&power_spectrum_obj) },
-    { MP_ROM_QSTR(MP_QSTR_accumulate), MP_ROM_PTR(&accumulate_obj) },
-    { MP_ROM_QSTR(MP_QSTR_velocity), MP_ROM_PTR(&velocity_obj) },
-    { MP_ROM_QSTR(MP_QSTR_bands), MP_ROM_PTR(&bands_obj) },
-    { MP_ROM_QSTR(MP_QSTR_hidden), MP_ROM_PTR(&hidden_obj) },
-    { MP_ROM_QSTR(MP_QSTR_residuals), MP_ROM_PTR(&residuals_obj) },
-    { MP_ROM_QSTR(MP_QSTR_score), MP_ROM_PTR(&score_obj) },
-    { MP_ROM_QSTR(MP_QSTR_update), MP_ROM_PTR(&update_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_size), MP_ROM_PTR(&fieldelm_fixed_size_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_init), MP_ROM_PTR(&fieldelm_fixed_init_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_reopen), MP_ROM_PTR(&fieldelm_fixed_reopen_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_weights), MP_ROM_PTR(&fieldelm_fixed_weights_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_score), MP_ROM_PTR(&fieldelm_fixed_score_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_rescore), MP_ROM_PTR(&fieldelm_fixed_rescore_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_learn), MP_ROM_PTR(&fieldelm_fixed_learn_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_step), MP_ROM_PTR(&fieldelm_fixed_step_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_residuals), MP_ROM_PTR(&fieldelm_fixed_residuals_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_tables), MP_ROM_PTR(&fieldelm_fixed_tables_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_stats), MP_ROM_PTR(&fieldelm_fixed_stats_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_power), MP_ROM_PTR(&fieldelm_fixed_power_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_bands), MP_ROM_PTR(&fieldelm_fixed_bands_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_spectrum), MP_ROM_PTR(&fieldelm_fixed_spectrum_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_add), MP_ROM_PTR(&fieldelm_fixed_add_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_velocity), MP_ROM_PTR(&fieldelm_fixed_velocity_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_levels), MP_ROM_PTR(&fieldelm_fixed_levels_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_window), MP_ROM_PTR(&fieldelm_fixed_window_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_size), MP_ROM_PTR(&fixed_size_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_init), MP_ROM_PTR(&fixed_init_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_reopen), MP_ROM_PTR(&fixed_reopen_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_weights), MP_ROM_PTR(&fixed_weights_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_score), MP_ROM_PTR(&fixed_score_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_rescore), MP_ROM_PTR(&fixed_rescore_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_learn), MP_ROM_PTR(&fixed_learn_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_step), MP_ROM_PTR(&fixed_step_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_residuals), MP_ROM_PTR(&fixed_residuals_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_tables), MP_ROM_PTR(&fixed_tables_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_stats), MP_ROM_PTR(&fixed_stats_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_power), MP_ROM_PTR(&fixed_power_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_spectrum), MP_ROM_PTR(&fixed_spectrum_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_add), MP_ROM_PTR(&fixed_add_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_velocity), MP_ROM_PTR(&fixed_velocity_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_bands), MP_ROM_PTR(&fixed_bands_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_levels), MP_ROM_PTR(&fixed_levels_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_window), MP_ROM_PTR(&fixed_window_obj) },
 };
 static MP_DEFINE_CONST_DICT(fieldelm_native_globals, fieldelm_native_globals_table);
 

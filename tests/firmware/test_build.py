@@ -57,7 +57,7 @@ def test_image_holds_package_kernels_board_and_nothing_of_this_machine(built):
     _, image = firmware_image.read_uf2(built.uf2.read_bytes())
     for name in (ROOT / "device" / "fieldelm").rglob("*.py"):
         assert f"fieldelm/{name.relative_to(ROOT / 'device' / 'fieldelm')}".encode() + b"\0" in image
-    for text in ("main.py", "board.py", "fieldelm_firmware.py", "power_spectrum", "rpi_pico", built.report["build"]):
+    for text in ("main.py", "board.py", "fieldelm_firmware.py", "fixed_levels", "rpi_pico", built.report["build"]):
         assert text.encode() + b"\0" in image
     for text in (str(ROOT), "/home/", "/tmp/", os.uname().nodename + "\0"):
         assert text.encode() not in image

@@ -13,7 +13,7 @@ sys.path.insert(0, str(HERE))  # kernels_reference, core: shared by the tests he
 
 from core import Core  # noqa: E402
 
-from fieldelm_tools import environment  # noqa: E402
+from fieldelm_tools import build, environment  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -25,12 +25,24 @@ def core(tmp_path_factory):
     return Core.build(tmp_path_factory.mktemp("core"), flags)
 
 
+@pytest.fixture(scope="session")
+def float_module():
+    """Folder of the float kernels as native module: the baseline of the bench, in no node."""
+    found = environment.micropython()
+    if found.kernels == "python" or found.architecture not in build.COMPILERS:
+        pytest.skip("this MicroPython loads no native modules")
+    if shutil.which(build.COMPILERS[found.architecture][0]) is None:
+        pytest.skip(f"no {build.COMPILERS[found.architecture][0]}")
+    return build.natmod(found.architecture, build.FLOAT_MODULE).parent
+
+
 @pytest.fixture(params=["native", "python"])
 def implementation(request):
-    """Name of the module that has the kernels: both implementations, one after the other."""
-    if request.param == "native" and environment.micropython().kernels == "python":
-        pytest.skip("this MicroPython has no native kernels")
-    return {"native": "fieldelm_native", "python": "fieldelm.kernels_py"}[request.param]
+    """Name of the module that has the float kernels: both implementations, one after the other."""
+    if request.param == "native":
+        request.getfixturevalue("float_module")
+        return build.FLOAT_MODULE
+    return "fieldelm.kernels_py"
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +50,14 @@ def micropython():
     """Run a script of this folder on MicroPython and return what it printed."""
 
     def run(script, *words):
+        variables = environment.micropython_environment("sim")
+        floats = (
+            environment.build_directory() / "natmods" / f"{environment.micropython().architecture}-{build.FLOAT_MODULE}"
+        )
+        variables["MICROPYPATH"] = f"{floats}{os.pathsep}{variables['MICROPYPATH']}"
         done = subprocess.run(
             [*environment.micropython_command(), "-X", "heapsize=1m", str(HERE / script), *words],
-            env=environment.micropython_environment("sim"),
+            env=variables,
             capture_output=True,
             text=True,
             timeout=100,

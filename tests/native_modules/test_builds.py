@@ -40,20 +40,21 @@ def test_the_core_runs_clean_under_the_sanitizers():
     assert " passed" in done.stdout
 
 
+@pytest.mark.parametrize("module", [build.MODULE, build.FLOAT_MODULE])
 @pytest.mark.parametrize("architecture", ["armv6m", "armv7emsp", "x64"])
-def test_native_module_builds(architecture, tmp_path):
+def test_native_module_builds(architecture, module, tmp_path):
     compiler, _ = build.COMPILERS[architecture]
     if shutil.which(compiler) is None:
         pytest.skip(f"no {compiler}")
     tree, out = sources.micropython(), tmp_path / "out"
-    settings = {"ARCH": architecture, "MPY_DIR": tree, "PYTHON": sys.executable, "OUT": out}
+    settings = {"ARCH": architecture, "MOD": module, "MPY_DIR": tree, "PYTHON": sys.executable, "OUT": out}
     folder = environment.repository_root() / "native_modules" / "fieldelm_native"
     before = sorted(folder.iterdir())
     done = subprocess.run(
         ["make", "-C", str(folder), *[f"{k}={v}" for k, v in settings.items()]], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    header = (out / "fieldelm_native.mpy").read_bytes()[:3]
+    header = (out / f"{module}.mpy").read_bytes()[:3]
     assert header[:2] == b"M\x06"
     assert environment.NATIVE_ARCHITECTURES[header[2] >> 2] == architecture
     assert header[2] & 3 == 3  # format 6.3

@@ -1,4 +1,4 @@
-"""Both implementations on the real MicroPython: numbers, memory, wrong arguments, and which of them is chosen."""
+"""The float kernels in C and in Python on the real MicroPython: numbers, memory, refusals; and which kernels are chosen."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import make_vectors
 import numpy as np
 import pytest
 
-from fieldelm_tools import environment
+from fieldelm_tools import build, environment
 
 CASES = json.loads(make_vectors.FILE.read_text(encoding="utf-8"))["cases"]
 NAMES = {
@@ -61,7 +61,7 @@ def test_numbers_are_those_of_float64(implementation, micropython, results, numb
 
 def test_calls_leave_nothing_on_the_heap(implementation, micropython):
     allocated, kept = map(int, micropython("mp_memory.py", implementation).split())
-    if implementation == "fieldelm_native":
+    if implementation == build.FLOAT_MODULE:
         assert allocated == 0
     assert kept <= 0
 
@@ -106,15 +106,13 @@ def test_wrong_arguments_are_named(implementation, micropython):
     assert found["update with NaN as activation"] == found["update with NaN as residual"] == "(False, True)"
 
 
-def test_both_implementations_refuse_in_the_same_words(micropython):
-    if environment.micropython().kernels == "python":
-        pytest.skip("this MicroPython has no native kernels")
-    assert micropython("mp_refusals.py", "fieldelm_native") == micropython("mp_refusals.py", "fieldelm.kernels_py")
+def test_both_implementations_refuse_in_the_same_words(micropython, float_module):
+    assert micropython("mp_refusals.py", build.FLOAT_MODULE) == micropython("mp_refusals.py", "fieldelm.kernels_py")
 
 
 def chosen(path):
     """`kernels.NAME` on MicroPython with this path."""
-    script = "from fieldelm import kernels; print(kernels.NAME, kernels.update)"
+    script = "from fieldelm import kernels; print(kernels.NAME)"
     variables = {**os.environ, "MICROPYPATH": ":".join([*map(str, path), ".frozen"])}
     command = [*environment.micropython_command(), "-c", script]
     return subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout.split()[0]

@@ -10,7 +10,7 @@ from .environment import build_directory, repository_root
 from .errors import SetupError
 from .unix_port import make, mpy_cross
 
-MODULE = "fieldelm_native"
+MODULE, FLOAT_MODULE = "fieldelm_native", "fieldelm_float"
 # architecture: what compiles it, and the Debian packages that bring that
 COMPILERS = {
     "x64": ("gcc", ["gcc", "libc6-dev"]),
@@ -61,14 +61,14 @@ def run(args: argparse.Namespace) -> int:
     return 0 if built else 2
 
 
-def natmod(architecture: str) -> Path:
-    """Build the kernels as native module for one architecture."""
+def natmod(architecture: str, module: str = MODULE) -> Path:
+    """Build the kernels, or the float kernels that the bench compares them with, as native module for one architecture."""
     tree = sources.micropython()
     # set-up calls this with the system's Python; the linker's libraries are in .venv
     python = repository_root() / ".venv" / "bin" / "python"
-    target = build_directory() / "natmods" / architecture
+    target = build_directory() / "natmods" / (architecture if module == MODULE else f"{architecture}-{module}")
     target.mkdir(parents=True, exist_ok=True)
     folder = repository_root() / "native_modules" / MODULE
     paths = {"MPY_DIR": tree, "PYTHON": python, "MPY_CROSS": mpy_cross(tree), "OUT": target}
-    make(folder, {"ARCH": architecture, **paths}, f"natmod-{architecture}")
-    return target / f"{MODULE}.mpy"
+    make(folder, {"ARCH": architecture, "MOD": module, **paths}, f"natmod-{target.name}")
+    return target / f"{module}.mpy"

@@ -28,7 +28,7 @@ SCRIPT = Path(__file__).parents[1] / "micropython" / "bench_kernels.py"
 PATIENCE_S = 600.0
 ROOM, SWEEP_ROOM = 11_936, 25_000  # words for the largest model: of the table, of the sweep
 BUILDS = ("python", "float_natmod", "natmod", "user_module")
-MODULES = {"python": "fieldelm.kernels_py"}
+MODULES = {"python": "fieldelm.kernels_py", "float_natmod": build.FLOAT_MODULE}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ def measure(kernels: list[Kernel], builds: tuple[str, ...] | list[str]) -> list[
     for name in BUILDS:
         if name not in builds:
             continue
-        with pico(own=name in ("python", "user_module"), code="i" if name in ("natmod", "user_module") else "f") as device:
+        with pico(name) as device:
             for kernel in sorted(kernels, key=lambda k: -k.n):  # the largest while memory is in one piece
                 print(f"bench: {kernel.name} as {name}", file=sys.stderr, flush=True)
                 found[kernel.name, name] = time(device, name, kernel)
@@ -112,27 +112,29 @@ def measure(kernels: list[Kernel], builds: tuple[str, ...] | list[str]) -> list[
 
 
 @contextmanager
-def pico(*, own: bool, code: str, words: int = ROOM) -> Iterator[Device]:
-    """An emulated Pico with our firmware, or with MicroPython alone and the native module; the bench's script is loaded."""
+def pico(name: str, words: int = ROOM) -> Iterator[Device]:
+    """An emulated Pico with our firmware, or with MicroPython alone and a native module; the bench's script is loaded."""
+    own = name in ("python", "user_module")
     image = firmware.build("rpi_pico", plain=not own).uf2
     with (
         Emulator({"picos": [{"name": "pico", "firmware": str(image)}]}) as emulator,
         Device(emulator.address()) as device,
     ):
         # the largest model has its place before anything else cuts memory into pieces
+        code = "i" if name in ("natmod", "user_module") else "f"
         device.run(f"from array import array\nroom = array({code!r}, bytes({4 * words}))\nimport gc\ngc.collect()")
         if not own:
-            module = base64.b64encode(build.natmod("armv6m").read_bytes())
-            _into_memory(device, module)
+            _into_memory(device, build.natmod("armv6m", MODULES.get(name, build.MODULE)))
         device.run(SCRIPT.read_text(encoding="utf-8"))
         yield device
 
 
-def _into_memory(device: Device, module: bytes) -> None:
+def _into_memory(device: Device, module: Path) -> None:
     """The native module in a file system in RAM, so that the emulated flash need not be written."""
+    encoded = base64.b64encode(module.read_bytes())
     device.run("from binascii import a2b_base64\ndata = bytearray()")
-    for at in range(0, len(module), 1024):
-        device.run(f"data += a2b_base64({module[at : at + 1024]!r})")
+    for at in range(0, len(encoded), 1024):
+        device.run(f"data += a2b_base64({encoded[at : at + 1024]!r})")
     device.run(
         "import io, sys, vfs\n"
         "class F(io.IOBase):\n"
@@ -143,16 +145,16 @@ def _into_memory(device: Device, module: bytes) -> None:
         "class V:\n"
         " def mount(self, a, b): pass\n def umount(self): pass\n"
         " def stat(self, path):\n"
-        "  if path.lstrip('/') != 'fieldelm_native.mpy': raise OSError(2)\n  return (0x8000, 0, 0, 0, 0, 0, len(data), 0, 0, 0)\n"
+        f"  if path.lstrip('/') != {module.name!r}: raise OSError(2)\n  return (0x8000, 0, 0, 0, 0, 0, len(data), 0, 0, 0)\n"
         " def open(self, path, mode): return F()\n"
-        "vfs.mount(V(), '/ram')\nsys.path.append('/ram')\nimport fieldelm_native\n"
+        f"vfs.mount(V(), '/ram')\nsys.path.append('/ram')\nimport {module.stem}\n"
         "data = None\nimport gc\ngc.collect()"
     )
 
 
 def time(device: Device, name: str, kernel: Kernel) -> dict[str, Any]:
     """Run one kernel there: cycles, bytes of its buffers, error against float64."""
-    module = MODULES.get(name, "fieldelm_native")
+    module = MODULES.get(name, build.MODULE)
     printed = device.run(
         f"import {module} as _module\nrun({name!r}, _module, {kernel.name!r}, {kernel.n}, {kernel.h})",
         patience_s=PATIENCE_S,
@@ -200,7 +202,7 @@ def _show(results: list[dict[str, Any]]) -> None:
 def _sweep(file: Path, *, as_json: bool) -> int:
     """Cycles of a step for many models on our firmware."""
     points = []
-    with pico(own=True, code="i", words=SWEEP_ROOM) as device:
+    with pico("user_module", SWEEP_ROOM) as device:
         for h in SWEEP_H:
             for n in SWEEP_N:
                 if n * h > SWEEP_ROOM - 4000:  # too large for a Pico that has more to do
