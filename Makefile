@@ -38,9 +38,7 @@ nightly: setup
 
 bench: setup
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bench.lock
-	$(BIN)/fieldelm bench accuracy --peers --csv build/bench --plot build/bench $(ARGS)
-	$(BIN)/fieldelm bench accuracy --features raw511 $(ARGS)
-	$(BIN)/fieldelm bench accuracy --suite all --peers --csv build/bench --plot build/bench $(ARGS)
+	@$(BIN)/fieldelm bench all $(ARGS)
 
 natmods: setup
 	@$(BIN)/fieldelm build natmods

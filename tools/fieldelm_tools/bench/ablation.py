@@ -1,44 +1,62 @@
-"""What each mechanism is worth: the suites with one constant of `defaults.py` put out of action at a time."""
+"""What each mechanism is worth: tasks and suites with one constant of `defaults.py` put out of action at a time."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from . import suites
+from . import accuracy, suites
 from .cooling_fan import CoolingFan
+from .suites import Outcome
 
 ABLATIONS: dict[str, tuple[tuple[str, float], ...]] = {
-    "as it is": (),
-    "no dead zone": (("DEAD_ZONE", -100.0),),
-    "no learning while watching": (("DEAD_ZONE", 100.0),),
-    "forgetting 0.99": (("FORGETTING_FACTOR", 0.99),),
-    "no budget of updates": (("UPDATE_EVERY_ROWS", 1),),
-    "no smallest margin": (("SMALLEST_MARGIN", 0.0),),
-    "no widening of the margin": (("WIDEN_ROWS", 0.0),),
-    "no worst band": (("WORST_WEIGHT", 0.0),),
-    "no persistence": (("DECIDE_ROWS", 1), ("DECIDE_OF_8", 1), ("EVIDENCE", 0.0), ("SUSPECT_OF_8", 1)),
-    "no rehearsal": (("REHEARSE", 0),),
-    "no gate while relearning": (("RELEARN_GATE", 100.0),),
-    "one mode": (("MODE_DISTANCE", 1e6),),
+    "nothing: as it is": (),
+    "dead zone: every normal row may be learned": (("DEAD_ZONE", -100.0),),
+    "learning while watching": (("DEAD_ZONE", 100.0),),
+    "remembering: forgetting factor 0.99": (("FORGETTING_FACTOR", 0.99),),
+    "budget of updates": (("UPDATE_EVERY_ROWS", 1),),
+    "smallest margin": (("SMALLEST_MARGIN", 0.0),),
+    "widening of the margin": (("WIDEN_ROWS", 0.0),),
+    "following the mean": (("MEAN_RATE", 0.0),),
+    "worst band": (("WORST_WEIGHT", 0.0),),
+    "prior of the variances": (("VARIANCE_PRIOR_ROWS", 0),),
+    "persistence": (("DECIDE_ROWS", 1), ("DECIDE_OF_8", 1), ("EVIDENCE", 0.0), ("SUSPECT_OF_8", 1)),
+    "chart of slow wear": (("WEAR_LIMIT", 1e9), ("WEAR_WATCH", 1e9)),
+    "rehearsal of other modes": (("REHEARSE", 0),),
+    "gates while relearning": (("RELEARN_GATE", 100.0), ("RELEARN_RADIUS", 1e6)),
+    "modes: one for all": (("MODE_DISTANCE", 1e6),),
 }
+"""What is taken away, and how."""
+
+
+def _row(what: str, suite: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    delays = [o.delay for o in outcomes if o.delay is not None]
+    aucs = [value for o in outcomes for key, value in o.more.items() if "auc" in key and not isinstance(value, str)]
+    false, rows = sum(o.false_alarms for o in outcomes), sum(o.rows for o in outcomes)
+    return {
+        "ablation": what,
+        "suite": suite,
+        "runs": len(outcomes),
+        "false_alarms": false,
+        "false_alarms_per_1000_rows": round(1000 * false / max(rows, 1), 4),
+        "missed": sum(o.missed for o in outcomes),
+        "mean_delay": round(sum(delays) / len(delays), 1) if delays else None,
+        "updates": sum(o.updates for o in outcomes),
+        "worst_auc": min(aucs) if aucs else None,
+    }
 
 
 def ablate(names: Sequence[str], fan: CoolingFan | None, quick: bool, seeds: int | None) -> dict[str, Any]:
-    """A row for each ablation and suite."""
+    """A row for each ablation and suite, and with recordings one for the tasks after retraining (suite "")."""
     rows = []
+    with ThreadPoolExecutor(suites.JOBS) as pool:
+        on_tasks = (
+            dict(zip(ABLATIONS, pool.map(lambda o: accuracy.retrained(fan, 1, o), ABLATIONS.values()), strict=True))
+            if fan
+            else {}
+        )
     for what, overrides in ABLATIONS.items():
+        if what in on_tasks:
+            rows.append({"ablation": what, "suite": "", **on_tasks[what].document()})
         outcomes = suites.run(names, fan, quick, seeds, overrides)
-        for suite in names:
-            mine = [o for o in outcomes if o.suite == suite]
-            false, total = sum(o.false_alarms for o in mine), sum(o.rows for o in mine)
-            delays = [o.delay for o in mine if o.delay is not None]
-            rows.append(
-                {
-                    "ablation": what,
-                    "suite": suite,
-                    "false alarms per 1,000": f"{1000 * false / max(total, 1):.3f}",
-                    "missed": f"{sum(o.missed for o in mine)} of {len(mine)}",
-                    "mean delay": f"{sum(delays) / len(delays):.0f}" if delays else "",
-                    "updates": sum(o.updates for o in mine),
-                }
-            )
+        rows += [_row(what, suite, mine) for suite in names if (mine := [o for o in outcomes if o.suite == suite])]
     return {"ablation": rows}

@@ -147,10 +147,11 @@ class Node:
         except BrokenPipeError:
             self._explain()
 
-    def _explain(self) -> None:
+    def _explain(self, said: bytes = b"") -> None:
         code = self._process.wait()
         self._errors.seek(0)
-        text = (self._errors.read().strip().splitlines() or ["no message"])[-1]
+        lines = (self._errors.read() or said.decode("utf-8", "replace")).strip().splitlines()
+        text = (lines or ["no message"])[-1]
         if code == CONTRADICTION:
             raise UsageError(text)
         raise FieldelmError(f"MicroPython stopped with code {code}: {text}")
@@ -160,7 +161,7 @@ class Node:
         assert stream is not None
         data = stream.read(count * RECORD.itemsize)
         if len(data) < count * RECORD.itemsize:
-            self._explain()
+            self._explain(data)
         return np.frombuffer(data, RECORD)
 
     def _rows(self, request: bytes, rows: Rows) -> Iterator[Rows]:
@@ -196,6 +197,17 @@ class Node:
             self._send(b"g" * part)
             parts.append(self._receive(part))
         return np.concatenate(parts)
+
+    def windows(self, count: int) -> Rows:
+        """Windows of the simulated machine, one a minute, which the node does not live through."""
+        size = 2 * self.settings.columns
+        parts = []
+        for _ in range(count):
+            self._send(b"w")
+            stream = self._process.stdout
+            assert stream is not None
+            parts.append(np.frombuffer(stream.read(size), "<i2"))
+        return np.stack(parts)
 
     def learn(self, rows: Rows) -> None:
         """Learn rows by the plain update, without any decision."""

@@ -99,3 +99,11 @@ def grow_band(rows: Rows, band: int, shift: NDArray[np.float64]) -> Rows:
     grown = np.array(rows, dtype=float)
     grown[:, edges[band] : edges[band + 1]] *= np.exp(shift)[:, None]
     return grown
+
+
+def season(rows: Rows) -> Rows:
+    """The upper half of the bins rises by 3 dB and comes back, over all the rows."""
+    stream = np.array(rows, float)
+    drift = 0.345 * (1 - np.cos(2 * np.pi * np.arange(len(rows)) / len(rows))) / 2
+    stream[:, rows.shape[1] // 2 :] *= np.exp(drift)[:, None]
+    return stream

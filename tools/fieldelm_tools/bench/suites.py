@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .cooling_fan import BINS, RATE_HZ, CoolingFan
 from .figures import auc
 from .node import Node, Settings, events, sensor_fault, states, warn
-from .streams import DAY, Plant, band_sigma, bootstrap, grow_band
+from .streams import DAY, Plant, band_sigma, bootstrap, grow_band, season
 
 Rows = NDArray[Any]
 TROUBLE = ("machine_alarm", "sensor_fault", "environment_changed")
@@ -147,9 +147,7 @@ def seasonal(job: Job) -> Outcome:
     fan, random = job.recorded(), job.random()
     rows = 2000 if job.quick else 6000
     recording = fan.recording("m", "normal", "silentA")
-    stream = np.array(bootstrap(recording, rows, random), float)
-    drift = 0.345 * (1 - np.cos(2 * np.pi * np.arange(rows) / rows)) / 2
-    stream[:, BINS // 2 :] *= np.exp(drift)[:, None]
+    stream = season(bootstrap(recording, rows, random))
     with Node(job.settings()) as node:
         node.live(recording[: TRAIN + CALIBRATE])
         return job.outcome(node.live(stream), None, ())
@@ -208,11 +206,7 @@ def imbalance(job: Job) -> Outcome:
     """The simulated machine's imbalance grows linearly to +300 % over so many rows; alarm is wanted before half of it."""
     rows = int(job.scenario.split()[-2].replace(",", ""))
     healthy = 300
-    start = TRAIN + CALIBRATE + healthy
-    script = [{"at_s": 60 * start, "damage": "imbalance", "severity": 0, "grow_per_h": 0.375 / (rows / 60)}]
-    machine = {"speed_rpm": 2400, "blades": 7, "mount": job.seed}
-    options = (("machine", machine), ("sensor", {"seed": job.seed + 1}), ("script", script))
-    with Node(_waveform(job, options)) as node:
+    with Node(simulated_machine(job.seed, rows, TRAIN + CALIBRATE + healthy, job.overrides)) as node:
         node.simulate(TRAIN + CALIBRATE)
         lived = node.simulate(healthy + rows)
     outcome = job.outcome(lived, healthy, ("machine_alarm",))
@@ -221,7 +215,17 @@ def imbalance(job: Job) -> Outcome:
     return dataclasses.replace(outcome, more={"part_of_growth": round(part, 3), "learned_as_environment": wrong})
 
 
-def _waveform(job: Job, simulation: tuple[tuple[str, Any], ...]) -> Settings:
+def simulated_machine(seed: int, rows: int, start: int, overrides: tuple[tuple[str, float], ...] = ()) -> Settings:
+    """Its imbalance grows to +300 % over so many rows from row `start` on."""
+    script = [{"at_s": 60 * start, "damage": "imbalance", "severity": 0, "grow_per_h": 0.375 / (rows / 60)}]
+    machine = {"speed_rpm": 2400, "blades": 7, "mount": seed}
+    return waveform(seed, (("machine", machine), ("sensor", {"seed": seed + 1}), ("script", script)), overrides)
+
+
+def waveform(
+    seed: int, simulation: tuple[tuple[str, Any], ...], overrides: tuple[tuple[str, float], ...] = ()
+) -> Settings:
+    """A node with the simulated accelerometer: three axes, 1,024 samples each."""
     return Settings(
         kind="waveform",
         columns=3072,
@@ -231,9 +235,9 @@ def _waveform(job: Job, simulation: tuple[tuple[str, Any], ...]) -> Settings:
         full_scale=4095,
         train_rows=TRAIN,
         calibration_rows=CALIBRATE,
-        seed=job.seed + 1,
+        seed=seed + 1,
         simulation=simulation,
-        overrides=job.overrides,
+        overrides=overrides,
     )
 
 
@@ -323,7 +327,7 @@ def faulty_sensor(job: Job) -> Outcome:
     script = [{"at_s": 60 * (TRAIN + CALIBRATE + healthy + 0.5), "fault": fault}]
     machine = {"speed_rpm": (2400, 1800, 2900)[job.seed % 3], "blades": (7, 5, 9)[job.seed % 3], "mount": job.seed}
     options = (("machine", machine), ("sensor", {"seed": job.seed + 1}), ("script", script))
-    with Node(_waveform(job, options)) as node:
+    with Node(waveform(job.seed, options, job.overrides)) as node:
         node.simulate(TRAIN + CALIBRATE)
         lived = node.simulate(healthy + 60)
     outcome = job.outcome(lived, healthy, ("sensor_fault",))

@@ -1,0 +1,142 @@
+"""`fieldelm bench all`: every table and every plot of the documentation, in one command.
+
+Each part writes `OUT/NAME.json`, the tables as CSV and the plots as SVG. With `--docs` results, tables and pictures go into
+the documentation's pages, too (report.py).
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .. import environment
+from ..errors import FieldelmError, UsageError
+from . import accuracy, accuracy_cli, life, report
+from .ablation import ablate
+from .cooling_fan import CoolingFan
+from .suites import SUITES
+
+ABLATION_SEEDS = 2
+Part = Callable[[CoolingFan | None, Path, bool], dict[str, Any] | None]
+IMAGES = "images"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    accuracy_cli.add_data(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", default=Path("build/bench"), help="default: build/bench")
+    parser.add_argument(
+        "--only", action="append", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}; repeatable"
+    )
+    parser.add_argument("--quick", action="store_true", help="short streams, one seed each: to try it")
+    parser.add_argument("--docs", type=Path, metavar="DIR", help="write tables and pictures into the pages there, too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make all, part by part; 1 if one could not be made."""
+    if args.docs and args.quick:
+        raise UsageError("--docs and --quick: what is documented is measured in full: leave one of them out")
+    wanted = args.only or list(PARTS)
+    fan = None if RECORDED.isdisjoint(wanted) else accuracy_cli.recordings(args.data)
+    accuracy_cli.folders(args.out)
+    failed = 0
+    for name in wanted:
+        began = time.monotonic()
+        try:
+            document = PARTS[name](fan, args.out, args.quick)
+        except FieldelmError as error:
+            print(f"bench all: {name} is left out: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        if document is not None:
+            document["made"] = {
+                "seconds": round(time.monotonic() - began),
+                "quick": args.quick,
+                "kernels": environment.micropython().kernels,
+                "machine": platform.machine(),
+            }
+            (args.out / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        for table in report.RENDER[name](document) if name in report.RENDER and document else []:
+            table.write_csv(args.out)
+            accuracy_cli.show([table])
+        print(f"bench all: {name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    if args.docs:
+        for page in publish(args.out, args.docs):
+            print(f"page: {page}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def publish(out: Path, docs: Path) -> list[Path]:
+    """Take results and those pictures that the pages show over into the documentation; returns the pages with tables."""
+    (docs / report.RESULTS).mkdir(parents=True, exist_ok=True)
+    for name in report.RENDER:
+        if (out / f"{name}.json").is_file():
+            shutil.copyfile(out / f"{name}.json", docs / report.RESULTS / f"{name}.json")
+    shown = "".join(path.read_text(encoding="utf-8") for path in docs.rglob("*.md"))
+    for picture in out.glob("*.svg"):
+        if f"{IMAGES}/{picture.name}" in shown:
+            shutil.copyfile(picture, docs / IMAGES / picture.name)
+    return report.write_pages(docs)
+
+
+def _tasks(features: str) -> Part:
+    def made(fan: CoolingFan | None, out: Path, quick: bool) -> dict[str, Any]:
+        seeds = accuracy_cli.SEEDS[:1] if quick or features == "raw511" else accuracy_cli.SEEDS
+        assert fan is not None
+        document = accuracy.run(fan, features, list(seeds), with_peers=True)
+        accuracy_cli.plot(out, document, [])
+        return document
+
+    return made
+
+
+def _suites(fan: CoolingFan | None, out: Path, quick: bool) -> dict[str, Any]:
+    document, outcomes = accuracy_cli.live(list(SUITES), fan, quick=quick, seeds=None, with_peers=True)
+    accuracy_cli.plot(out, document, outcomes)
+    return document
+
+
+def _ablation(fan: CoolingFan | None, _out: Path, quick: bool) -> dict[str, Any]:
+    return ablate(list(SUITES), fan, quick=True, seeds=1 if quick else ABLATION_SEEDS)
+
+
+def _life(_fan: CoolingFan | None, out: Path, _quick: bool) -> None:
+    life.draw(out)
+
+
+def _other(name: str, *options: str) -> Part:
+    """Another bench of `fieldelm bench`, by its own command line."""
+
+    def made(_fan: CoolingFan | None, out: Path, _quick: bool) -> dict[str, Any]:
+        from .. import cli
+
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            code = cli.main(["bench", name, "--json", *(option.format(out=out) for option in options)])
+        if code:
+            raise FieldelmError(f"`fieldelm bench {name}` ended with {code}")
+        return dict(json.loads(said.getvalue()))
+
+    return made
+
+
+PARTS: dict[str, Part] = {
+    "bands": _tasks("bands"),
+    "raw511": _tasks("raw511"),
+    "life": _life,
+    "ablation": _ablation,
+    "suites": _suites,
+    "kernels": _other("kernels"),
+    "kernel-growth": _other("kernels", "--sweep", "{out}/kernel-growth.svg"),
+    "gateway": _other("gateway"),
+}
+"""Name, and how it is made."""
+RECORDED = frozenset({"bands", "raw511", "ablation", "suites"})
+"""Parts that need the recordings."""

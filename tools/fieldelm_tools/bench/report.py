@@ -1,0 +1,247 @@
+"""The benches' results as tables: for the terminal, as CSV, and in the pages of the documentation.
+
+A page has a marker where a table belongs, `<!-- bench NAME -->` … `<!-- end -->`; what stands between is written by
+`python -m fieldelm_tools.bench.report DOCS`, from the results in `DOCS/results/`, and by no hand.
+"""
+
+import csv
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import FieldelmError
+
+RESULTS = "results"
+_BLOCK = re.compile(r"(<!-- bench ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows of text and numbers, all with the same keys in the same order, which are the column heads."""
+
+    name: str
+    rows: Sequence[Row]
+
+    def text(self) -> str:
+        """For a terminal."""
+        if not self.rows:
+            return ""
+        widths = {key: max(len(key), *(len(str(row[key])) for row in self.rows)) for key in self.rows[0]}
+        lines = ["  ".join(f"{key:{widths[key]}}" for key in widths)]
+        lines += ["  ".join(f"{row[key]!s:{widths[key]}}" for key in widths) for row in self.rows]
+        return "\n".join(line.rstrip() for line in lines)
+
+    def markdown(self) -> str:
+        """For a page."""
+        if not self.rows:
+            return ""
+        lines = [list(self.rows[0]), ["---"] * len(self.rows[0]), *(list(map(str, row.values())) for row in self.rows)]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def write_csv(self, folder: Path) -> None:
+        """As `FOLDER/name.csv`."""
+        path = folder / f"{self.name}.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(self.rows[0]) if self.rows else [])
+            writer.writeheader()
+            writer.writerows(self.rows)
+        print(f"table: {path}", file=sys.stderr)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _range(values: Sequence[float], form: str = "g") -> str:
+    low, high = min(values), max(values)
+    return f"{low:{form}}" if low == high else f"{low:{form}} to {high:{form}}"
+
+
+def _pair(pair: Mapping[str, Mapping[str, float]]) -> Row:
+    row: Row = {}
+    for when, kind in (("silent → noisy", "no_odl"), ("retrained", "odl")):
+        row |= {
+            f"{when}: AUC": f"{pair[kind]['auc']:.4f}",
+            "balanced accuracy" + " " * (kind == "odl"): f"{pair[kind]['balanced_accuracy']:.3f}",
+            "false alarms" + " " * (kind == "odl"): _percent(pair[kind]["false_alarm_rate"]),
+        }
+    return row
+
+
+def tasks(document: Mapping[str, Any], name: str = "tasks") -> list[Table]:
+    """The eight tasks, their mean, the peers, and the rows it takes to retrain without reset."""
+    mean = document["mean"]
+    rows = [{"task": task, **_pair(pair)} for task, pair in document["tasks"].items()]
+    found = [Table(name, [*rows, {"task": "mean", **_pair(mean)}])]
+    if document["peers"]:
+        against = {"Fieldelm": mean, **document["peers"]}
+        found.append(Table(f"{name}-peers", [{"detector": who, **_pair(pair)} for who, pair in against.items()]))
+    retraining = document["retraining"]
+    rows = [
+        {"AUC after rows of each speed": what, **{count: f"{pair[kind]:.4f}" for count, pair in retraining.items()}}
+        for kind, what in (("plain", "plain update"), ("reopened", "P reopened, as the node relearns"))
+    ]
+    return [*found, Table(f"{name}-retraining", rows)]
+
+
+def suites(document: Mapping[str, Any]) -> list[Table]:
+    """A table for each suite, one row for each scenario; and one for all, a row for each suite."""
+    tables, total = [], []
+    for suite, outcomes in document["suites"].items():
+        rows = []
+        for scenario in dict.fromkeys(o["scenario"] for o in outcomes):
+            rows.append({"scenario": scenario, **_summary([o for o in outcomes if o["scenario"] == scenario])})
+        tables.append(Table(f"suite-{suite}", rows))
+        total.append({"suite": suite, **_summary(outcomes, more=False)})
+    return [*tables, Table("suites", total), *peer_suites(document.get("peers", {}))]
+
+
+def _summary(outcomes: Sequence[Mapping[str, Any]], *, more: bool = True) -> Row:
+    delays = [o["delay"] for o in outcomes if o["delay"] is not None]
+    false, rows = sum(o["false_alarms"] for o in outcomes), sum(o["rows"] for o in outcomes)
+    row = {
+        "runs": len(outcomes),
+        "delay in rows": _range(delays) if delays else "",
+        "false alarms": false,
+        "per 1,000 rows": f"{1000 * false / max(rows, 1):.3f}",
+        "missed": sum(o["missed"] for o in outcomes),
+        "updates a run": f"{sum(o['updates'] for o in outcomes) / len(outcomes):,.0f}",
+    }
+    if more:
+        row["more"] = ", ".join(
+            _more(key, [o["more"][key] for o in outcomes if key in o["more"]]) for key in _keys(outcomes)
+        )
+    return row
+
+
+def _keys(outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for outcome in outcomes for key in outcome["more"]))
+
+
+def _more(key: str, values: Sequence[Any]) -> str:
+    numbers = [value for value in values if not isinstance(value, str)]
+    text = _range(numbers) if numbers else "/".join(sorted(set(values)))
+    return f"{key.replace('_', ' ')} {text}"
+
+
+def peer_suites(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Table]:
+    """The node and its peers on the same streams, one table a suite."""
+    tables = []
+    for suite, compared in found.items():
+        rows = []
+        for each in compared:
+            delays = [delay for delay in each["delays"] if delay is not None]
+            rows.append(
+                {
+                    "stream": each["scenario"],
+                    "detector": each["detector"],
+                    "found": f"{each['found']} of {each['seeds']}",
+                    "after rows": _range(delays) if delays else "",
+                    "false alarms": each["false_alarms"],
+                    "per 1,000 rows": f"{each['false_alarms_per_1000_rows']:.3f}",
+                    "normal rows above the threshold": _percent(each["rows_above_threshold"]),
+                }
+            )
+        tables.append(Table(f"peers-{suite}", rows))
+    return tables
+
+
+def ablation(document: Mapping[str, Any]) -> list[Table]:
+    """What each mechanism is worth: tasks and suites with it out of action; and the same, suite by suite."""
+    found = document["ablation"]
+    rows = []
+    for what in dict.fromkeys(row["ablation"] for row in found):
+        mine = {row["suite"]: row for row in found if row["ablation"] == what}
+        on_tasks = mine.pop("", None)
+        row: Row = {"without": what}
+        if on_tasks:
+            row |= {
+                "tasks: AUC": f"{on_tasks['auc']:.4f}",
+                "balanced accuracy": f"{on_tasks['balanced_accuracy']:.3f}",
+                "false alarms": _percent(on_tasks["false_alarm_rate"]),
+            }
+        aucs = [suite["worst_auc"] for suite in mine.values() if suite["worst_auc"] is not None]
+        row |= {
+            "suites: false alarms": sum(suite["false_alarms"] for suite in mine.values()),
+            "missed": sum(suite["missed"] for suite in mine.values()),
+            "updates": f"{sum(suite['updates'] for suite in mine.values()):,}",
+            "worst damage AUC": f"{min(aucs):.3f}" if aucs else "",
+        }
+        for name in ("drift", "wear"):
+            if name in mine:
+                delay = mine[name]["mean_delay"]
+                row[f"{name}: mean delay"] = "" if delay is None else f"{delay:.0f}"
+        rows.append(row)
+    return [Table("ablation", rows), Table("ablation-suites", _by_suite(found))]
+
+
+def _by_suite(found: Sequence[Mapping[str, Any]]) -> list[Row]:
+    return [
+        {
+            "without": row["ablation"],
+            "suite": row["suite"],
+            "runs": row["runs"],
+            "false alarms": row["false_alarms"],
+            "per 1,000 rows": f"{row['false_alarms_per_1000_rows']:.3f}",
+            "missed": row["missed"],
+            "mean delay": "" if row["mean_delay"] is None else f"{row['mean_delay']:.0f}",
+            "updates": row["updates"],
+            "worst damage AUC": "" if row["worst_auc"] is None else f"{row['worst_auc']:.3f}",
+        }
+        for row in found
+        if row["suite"]
+    ]
+
+
+RENDER: dict[str, Callable[[Mapping[str, Any]], list[Table]]] = {
+    "bands": tasks,
+    "raw511": lambda document: tasks(document, "raw511"),
+    "suites": suites,
+    "ablation": ablation,
+}
+"""Result → its tables."""
+
+
+def tables(results: Path) -> dict[str, Table]:
+    """Every table that the results in a folder give, by its name. Raises FieldelmError."""
+    found = {}
+    for name, render in RENDER.items():
+        path = results / f"{name}.json"
+        if not path.is_file():
+            continue
+        try:
+            made = render(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise FieldelmError(f"{path} is no result of `fieldelm bench all` ({error!r}): make it anew") from None
+        found.update({table.name: table for table in made})
+    return found
+
+
+def page(text: str, given: Mapping[str, Table], where: str) -> str:
+    """A page with the tables in its marked places. Raises FieldelmError for a name that no result has."""
+
+    def fill(match: re.Match[str]) -> str:
+        if match[2] not in given:
+            raise FieldelmError(f"{where} wants the table {match[2]!r}: there are {', '.join(given) or 'no results'}")
+        return f"{match[1]}{given[match[2]].markdown()}\n{match[3]}"
+
+    return _BLOCK.sub(fill, text)
+
+
+def write_pages(docs: Path) -> list[Path]:
+    """Fill all pages below DOCS from DOCS/results; returns those that have tables."""
+    given = tables(docs / RESULTS)
+    pages = [path for path in sorted(docs.rglob("*.md")) if _BLOCK.search(path.read_text(encoding="utf-8"))]
+    for path in pages:
+        path.write_text(page(path.read_text(encoding="utf-8"), given, str(path)), encoding="utf-8")
+    return pages
+
+
+if __name__ == "__main__":
+    for written in write_pages(Path(sys.argv[1] if len(sys.argv) > 1 else "docs")):
+        print(written)
