@@ -1,5 +1,6 @@
 """Installed as a service: files, steps, what systemd says of the unit, the watchdog's protocol, logs, and the wheel."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,12 +8,14 @@ import socket
 import stat
 import subprocess
 import sys
+import sysconfig
 import time
+import urllib.request
 import zipfile
 from pathlib import Path
 
 import pytest
-from gateway_brokers import wait_for
+from gateway_brokers import free_port, wait_for
 
 from fieldelm_gateway import config, install
 from fieldelm_gateway.errors import UsageError
@@ -128,40 +131,122 @@ def test_log_as_json_and_for_the_journal(world):
         assert all(check(line) for line in lines), lines
 
 
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """The program as `pipx` installs it, from the sdist's own wheel: nothing of this checkout is in reach."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    built = folder / "built"
+    for command in (
+        [sys.executable, "-m", "hatchling", "build", "-d", built],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "-q",
+            "--no-deps",
+            "--no-index",
+            "--no-build-isolation",
+            "-w",
+            folder / "again",
+        ],
+        [sys.executable, "-m", "venv", "--without-pip", folder / "venv"],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            folder / "venv/bin/python",
+            "install",
+            "-q",
+            "--no-deps",
+            "--no-index",
+        ],
+    ):
+        if "wheel" in command:
+            command.append(next(built.glob("*.tar.gz")))
+        elif "install" in command:
+            command.append(next((folder / "again").glob("*.whl")))
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=_outside(folder), check=False
+        )
+        assert done.returncode == 0, done.stderr
+    with contextlib.ExitStack() as stack:
+        direct, through_sdist = (
+            {(one.filename, one.CRC) for one in stack.enter_context(zipfile.ZipFile(next(at.glob("*.whl")))).infolist()}
+            for at in (built, folder / "again")
+        )
+    assert direct == through_sdist, "whichever way, the same files"
+    # its dependencies are those of this environment, which saves downloading them; .pth files in there are not followed
+    (site,) = (folder / "venv/lib").glob("python*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return folder
+
+
+def _outside(folder):
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"HOME": str(folder)}
+
+
 @pytest.mark.slow
-def test_wheel_and_sdist_hold_all_that_a_gateway_needs(tmp_path):
-    built = subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert built.returncode == 0, built.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    assert list(tmp_path.glob("*.tar.gz"))
-    unpacked = tmp_path / "site"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(unpacked)
-    # from the wheel alone, with nothing of the checkout on the path
-    probe = (
-        "import sys, fieldelm_gateway.dashboard.app as app, fieldelm_gateway.database as database\n"
-        "from fieldelm_tools.cli import main\n"
-        f"assert app.__file__.startswith({str(unpacked)!r}), app.__file__\n"
-        "assert {'index.html', 'app.js', 'charts.js', 'api.js', 'style.css'} <= {one.name for one in app.STATIC.iterdir()}\n"
-        "assert [number for number, _ in database.migrations()] == [1, 2]\n"
-        "sys.exit(main(['gateway', 'config']))\n"
-    )
+def test_installed_without_the_repository_the_gateway_does_all_of_its_work(elsewhere, world):
+    fieldelm = elsewhere / "venv/bin/fieldelm"
+
+    def run(*words):
+        command = [fieldelm, *map(str, words)]
+        return subprocess.run(
+            command, cwd=elsewhere, env=_outside(elsewhere), capture_output=True, text=True, timeout=60, check=False
+        )
+
+    where = run("--version")
+    assert where.returncode == 0, where.stderr
+    printed = run("gateway", "config")
+    assert config.read(printed.stdout, "printed") == config.GatewayConfig()
+    port = free_port()
+    world.dashboard = [f'listen = "127.0.0.1:{port}"']
+    world.write_config()
+    made = run("provision", "--sim", "--name", "fan", "--config", world.config, "--out", world.folder / "nodes")
+    assert made.returncode == 0, made.stderr
+    node = world.node()
+    world.broker.start()
+    subscriber = world.subscribe()
+    with (elsewhere / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [fieldelm, "gateway", "run", "--config", world.config], cwd=elsewhere, env=_outside(elsewhere), stderr=log
+        )
+    try:
+        world.modem.wait_until_configured()
+        world.modem.exchange(node.alert())
+        subscriber.wait_for("/event")
+        for path, word in (("/", "<title>Fieldelm"), ("/static/charts.js", "export"), ("/healthz", '"ok"')):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                assert word in answer.read().decode()
+        maps = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode()
+        assert str(elsewhere) in maps
+        listed = run("node", "list", "--json", "--config", world.config)
+        assert json.loads(listed.stdout)["nodes"][0]["name"] == "fan"
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+    assert "Traceback" not in (elsewhere / "log").read_text()
+    assert run("gateway", "install", "--root", elsewhere / "image").returncode == 0
+    assert f"ExecStart={fieldelm} " in (elsewhere / "image" / install.UNIT_PATH).read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["demo", "flash", "emulate", "build natmods", "build firmware", "bench kernels"])
+def test_what_needs_the_repository_says_so_in_one_line(elsewhere, words):
     done = subprocess.run(
-        [sys.executable, "-c", probe],
-        env={**os.environ, "PYTHONPATH": str(unpacked)},
-        cwd=tmp_path,
+        [elsewhere / "venv/bin/fieldelm", *words.split()],
+        cwd=elsewhere,
+        env=_outside(elsewhere),
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert config.read(done.stdout, "printed") == config.GatewayConfig()
+    assert done.returncode in (1, 2)
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "clone the project and run `make setup`" in done.stderr
 
 
 def test_monitor_shows_every_event_once(world):

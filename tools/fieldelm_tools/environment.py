@@ -42,7 +42,9 @@ def repository_root() -> Path:
     """The checkout this package was installed from."""
     root = Path(__file__).resolve().parents[2]
     if not (root / "device" / "fieldelm").is_dir():
-        raise SetupError(f"{root} is no checkout of Fieldelm: clone the project and run `make setup` there")
+        raise SetupError(
+            f"this needs a checkout of Fieldelm, and {root} is none: clone the project and run `make setup` there"
+        )
     return root
 
 
