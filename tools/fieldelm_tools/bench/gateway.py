@@ -270,7 +270,8 @@ class Modem:
 
     def __init__(self, port: Path) -> None:
         self.answered: dict[int, float] = {}
-        """when the gateway's answer came, by token"""
+        """when the gateway's answer came, by token (of 16 bits)"""
+        self.answers = 0
         self.configured = threading.Event()
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
@@ -294,7 +295,7 @@ class Modem:
         """
         made = []
         for event, data in frames:
-            self._token += 1
+            self._token = self._token + 1 & 0xFFFF
             fields = {"token": self._token, "ticks_ms": self._token, "rssi": -97, "snr": 29}
             made.append((event, self._token, _encoded(modem.UPLINK, fields, data)))
         return made
@@ -314,6 +315,7 @@ class Modem:
     def _take(self, message: bytes, now: float) -> None:
         kind = message[0]
         if kind == modem.TRANSMIT:
+            self.answers += 1
             self.answered[payloads.unpack(modem.TABLES[kind], message, 1)["token"]] = now
         elif kind == modem.CONFIGURE:
             self.send(_encoded(modem.CONFIGURED, {"result": 0}))
@@ -405,14 +407,16 @@ def measure(folder: Path, port: int, count: int, args: argparse.Namespace) -> Fi
 def _at_capacity(serial: Modem, subscriber: Subscriber, frames: list[tuple[str, bytes]]) -> float:
     messages = [message for _, _, message in serial.uplinks(frames)]
     target = len(subscriber.arrived) + len(frames)
-    answered = len(serial.answered)
+    answered = serial.answers
     began = time.perf_counter()
-    sent = 0
+    sent, seen, since = 0, answered, time.monotonic()
     while sent < len(messages):
-        room = _WINDOW - (sent - (len(serial.answered) - answered))
+        room = _WINDOW - (sent - (serial.answers - answered))
         if room < _AT_ONCE and len(messages) - sent > room:
             time.sleep(0.0005)
-            if time.perf_counter() - began > _PATIENCE_S * 5:
+            if serial.answers != seen:
+                seen, since = serial.answers, time.monotonic()
+            elif time.monotonic() - since > _PATIENCE_S:
                 raise FieldelmError(f"the gateway answers no more after {sent} frames")
             continue
         serial.send(b"".join(messages[sent : sent + _AT_ONCE]))
@@ -424,6 +428,7 @@ def _at_capacity(serial: Modem, subscriber: Subscriber, frames: list[tuple[str, 
 def _at_rate(
     serial: Modem, subscriber: Subscriber, frames: list[tuple[str, bytes]], rate: float
 ) -> tuple[list[float], list[float]]:
+    serial.answered.clear()
     messages = serial.uplinks(frames)
     sent: list[tuple[str, int, float]] = []
     target = len(subscriber.arrived) + len(frames)
