@@ -16,16 +16,16 @@ class Snapshot:
 
     def __init__(self, model, parts):
         self._model = model
-        self._parts = parts
+        self.parts = parts
         self._head = bytearray(struct.calcsize(_HEAD))
         self.old = bytearray(sum([len(data) for data in self._raw()]))
         self.has_old = False
 
     def _raw(self):
-        return [raw(buffer) for part in self._parts for buffer in part.buffers()]
+        return [raw(buffer) for part in self.parts for buffer in part.buffers()]
 
     def _loaded(self):
-        for part in self._parts:
+        for part in self.parts:
             part.loaded()
 
     def keep(self):
