@@ -102,7 +102,7 @@ class StoredDutyCycle(DutyCycle):
         try:
             if record.read(self._buffer):
                 self._reserved = struct.unpack("<I", self._buffer)[0]
-            sound = not record.damaged or record.first_cut
+            sound = not record.damaged or record.begun
         except OSError:
             sound = record.first_cut
         if not sound:

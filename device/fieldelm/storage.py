@@ -26,7 +26,8 @@ class Record:
     """One value of any length under ``path``, kept in ``path + ".a"`` and ``path + ".b"``.
 
     After ``open``: ``length`` of the data; ``damaged`` if one twin was spoilt, by a power cut while writing or by worn flash;
-    ``first_cut`` if that is all there is, so that power was cut while the first value ever was written.
+    ``first_cut`` if that is all there is, so that power was cut while the first value ever was written; ``begun`` if the spoilt
+    one is too short for any value: power was cut when a write had only begun, and flash is sound.
     """
 
     def __init__(self, path):
@@ -38,16 +39,17 @@ class Record:
         self.length = 0
         self.damaged = False
         self.first_cut = False
+        self.begun = False
 
     def _check(self, path):
-        # generation of a sound file, -1 for none, -2 for a spoilt one
+        # generation of a sound file, -1 for none, -2 for a spoilt one, -3 for one that is too short
         try:
             size = os.stat(path)[6]
         except OSError as error:
             return -1 if error.errno == ENOENT else -2
         length = size - _TRAILER
         if length < 0:
-            return -2
+            return -3
         left = size - 4
         crc = 0
         try:
@@ -73,8 +75,9 @@ class Record:
         """
         first = self._check(self._paths[0])
         second = self._check(self._paths[1])
-        self.damaged = first == -2 or second == -2
-        self.first_cut = first == -2 and second == -1
+        self.damaged = min(first, second) < -1
+        self.first_cut = first < -1 and second == -1
+        self.begun = self.damaged and first != -2 and second != -2
         if first < 0 and second < 0:
             if self.damaged:
                 raise StorageError("%s and its twin are spoilt" % self._paths[0])

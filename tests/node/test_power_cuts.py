@@ -1,0 +1,32 @@
+"""Power is cut at every operation of flash in a life of a node, between any two and in the middle of each."""
+
+import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from fieldelm_tools import environment
+
+_SCRIPT = Path(__file__).with_name("run_power_cuts.py")
+_PARTS = 2  # processes
+_CUTS = 2000
+
+
+def _run(*arguments: object) -> dict[str, int]:
+    variables = environment.micropython_environment("sim")
+    variables["MICROPYPATH"] = str(_SCRIPT.parent) + ":" + variables["MICROPYPATH"]
+    command = [*environment.micropython_command(), "-X", "heapsize=4m", str(_SCRIPT), *map(str, arguments)]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=550)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_the_node_starts_after_a_cut_at_every_operation_with_the_last_or_the_previous_state(tmp_path):
+    log, facts = tmp_path / "operations", tmp_path / "facts"
+    assert _run("life", log, facts)["operations"] > 1000
+    with ThreadPoolExecutor(_PARTS) as pool:
+        done = list(pool.map(lambda part: _run("cut", log, facts, part, _PARTS, 1), range(_PARTS)))
+    assert sum(one["cuts"] for one in done) >= _CUTS
