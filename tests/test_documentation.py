@@ -41,3 +41,16 @@ def test_every_page_and_picture_is_reached_from_the_readme():
     pictures = [path for path in (ROOT / "docs" / "images").iterdir() if path.suffix in (".svg", ".png")]
     left = [str(path.relative_to(ROOT)) for path in [*(ROOT / "docs").rglob("*.md"), *pictures] if path not in seen]
     assert left == []
+
+
+def test_modules_on_the_way_of_one_window_exist():
+    text = (ROOT / "docs" / "explanation" / "one-window.md").read_text()
+    up, down = text.split("## Down")
+    table = re.compile(r"^\| \d+ \| ([^|]+) \|", re.MULTILINE)
+    cells = table.findall(up) + table.findall(down)
+    assert len(cells) == 24
+    named = [word for cell in cells for word in re.findall(r"`([a-z_]+)`", cell)]
+    assert len(named) > 30
+    for name in named:
+        places = [ROOT / "device" / "fieldelm", ROOT / "gateway" / "fieldelm_gateway"]
+        assert any((folder / f"{name}.py").is_file() for folder in places), name

@@ -117,7 +117,7 @@ def run(module, path, open_board):
         try:
             code, ms = _start(board, starts, path, open_board, problem)
             rest(board, code, ms)
-        except Exception as error:
+        except Exception as error:  # whatever it was: it is noted, and the node starts anew
             _failed(board, error)
     except KeyboardInterrupt:
         kbd_intr(-1)
@@ -197,7 +197,7 @@ def _safe_mode(board, starts, failed, path, open_board):
         try:
             if not safe_mode.report(open_board(path, board.equip)[0], board):
                 say("no gateway has heard of it")
-        except Exception as error:
+        except Exception as error:  # safe mode rests on nothing that may be broken, the radio least of all
             say("the gateway cannot be told: %s" % error)
     starts.count(FAILED_STARTS - 1)  # the next start is one more attempt, in an hour or by hand
 

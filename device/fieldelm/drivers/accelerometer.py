@@ -150,7 +150,7 @@ class Accelerometer:
             free_us = self._fifo_us - waiting * self._fifo_us // FIFO_SAMPLES
             if time.ticks_diff(time.ticks_us(), began_us) > free_us:
                 self._over = True
-        except Exception:
+        except Exception:  # in an interrupt: nobody else would hear of it
             self._broken = True
 
     def stop(self):

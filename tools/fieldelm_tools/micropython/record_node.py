@@ -89,7 +89,7 @@ def main(job):
         record(job)
     except KeyboardInterrupt:
         why = "stopped"
-    except Exception as error:
+    except Exception as error:  # the program at the other end says it
         why = str(error) if isinstance(error, (OSError, ValueError)) else repr(error)
     send(3, 0, why.encode())
 
