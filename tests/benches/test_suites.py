@@ -114,7 +114,7 @@ def test_json_holds_tasks_mean_peers_and_config(
     assert max(task["odl"]["false_alarm_rate"] for task in document["tasks"].values()) <= 0.10
     assert list(document["retraining"]) == ["0", "8", "16", "32", "64"]
     assert document["retraining"]["64"]["plain"] > document["retraining"]["0"]["plain"]
-    assert (tmp_path / "tasks.csv").read_text().startswith("name,no_odl_auc")
+    assert (tmp_path / "tasks.csv").read_text().startswith("task,before: AUC,")
     assert (tmp_path / "tasks.svg").read_text().startswith("<svg")
 
 

@@ -26,22 +26,36 @@ class Table:
 
     name: str
     rows: Sequence[Row]
+    forms: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """column → format of its numbers for people; a CSV file has them as they are"""
+
+    def cells(self) -> list[list[str]]:
+        """Heads, then rows, as people read them."""
+        return [
+            list(self.rows[0]),
+            *([self._cell(key, value) for key, value in row.items()] for row in self.rows),
+        ]
+
+    def _cell(self, key: str, value: Any) -> str:
+        if value is None:
+            return ""
+        return str(value) if isinstance(value, str) else format(value, self.forms.get(key, ""))
 
     def text(self) -> str:
         """For a terminal."""
         if not self.rows:
             return ""
-        widths = {key: max(len(key), *(len(str(row[key])) for row in self.rows)) for key in self.rows[0]}
-        lines = ["  ".join(f"{key:{widths[key]}}" for key in widths)]
-        lines += ["  ".join(f"{row[key]!s:{widths[key]}}" for key in widths) for row in self.rows]
+        cells = self.cells()
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)) for row in cells)
         return "\n".join(line.rstrip() for line in lines)
 
     def markdown(self) -> str:
         """For a page."""
         if not self.rows:
             return ""
-        lines = [list(self.rows[0]), ["---"] * len(self.rows[0]), *(list(map(str, row.values())) for row in self.rows)]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        head, *rows = self.cells()
+        return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
     def write_csv(self, folder: Path) -> None:
         """As `FOLDER/name.csv`."""
@@ -53,40 +67,37 @@ class Table:
         print(f"table: {path}", file=sys.stderr)
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
-
-
 def _range(values: Sequence[float], form: str = "g") -> str:
     low, high = min(values), max(values)
     return f"{low:{form}}" if low == high else f"{low:{form}} to {high:{form}}"
 
 
+_PAIR = {
+    f"{when} {what}": form
+    for when in ("before:", "after:")
+    for what, form in (("AUC", ".4f"), ("balanced accuracy", ".3f"), ("false alarms", ".1%"))
+}
+
+
 def _pair(pair: Mapping[str, Mapping[str, float]]) -> Row:
-    row: Row = {}
-    for when, kind in (("silent → noisy", "no_odl"), ("retrained", "odl")):
-        row |= {
-            f"{when}: AUC": f"{pair[kind]['auc']:.4f}",
-            "balanced accuracy" + " " * (kind == "odl"): f"{pair[kind]['balanced_accuracy']:.3f}",
-            "false alarms" + " " * (kind == "odl"): _percent(pair[kind]["false_alarm_rate"]),
-        }
-    return row
+    found = [pair[kind][key] for kind in ("no_odl", "odl") for key in ("auc", "balanced_accuracy", "false_alarm_rate")]
+    return dict(zip(_PAIR, found, strict=True))
 
 
 def tasks(document: Mapping[str, Any], name: str = "tasks") -> list[Table]:
     """The eight tasks, their mean, the peers, and the rows it takes to retrain without reset."""
     mean = document["mean"]
     rows = [{"task": task, **_pair(pair)} for task, pair in document["tasks"].items()]
-    found = [Table(name, [*rows, {"task": "mean", **_pair(mean)}])]
+    found = [Table(name, [*rows, {"task": "mean", **_pair(mean)}], _PAIR)]
     if document["peers"]:
         against = {"Fieldelm": mean, **document["peers"]}
-        found.append(Table(f"{name}-peers", [{"detector": who, **_pair(pair)} for who, pair in against.items()]))
+        found.append(Table(f"{name}-peers", [{"detector": who, **_pair(pair)} for who, pair in against.items()], _PAIR))
     retraining = document["retraining"]
     rows = [
-        {"AUC after rows of each speed": what, **{count: f"{pair[kind]:.4f}" for count, pair in retraining.items()}}
+        {"AUC after rows of each speed": what, **{count: pair[kind] for count, pair in retraining.items()}}
         for kind, what in (("plain", "plain update"), ("reopened", "P reopened, as the node relearns"))
     ]
-    return [*found, Table(f"{name}-retraining", rows)]
+    return [*found, Table(f"{name}-retraining", rows, dict.fromkeys(retraining, ".4f"))]
 
 
 def suites(document: Mapping[str, Any]) -> list[Table]:
@@ -96,9 +107,12 @@ def suites(document: Mapping[str, Any]) -> list[Table]:
         rows = []
         for scenario in dict.fromkeys(o["scenario"] for o in outcomes):
             rows.append({"scenario": scenario, **_summary([o for o in outcomes if o["scenario"] == scenario])})
-        tables.append(Table(f"suite-{suite}", rows))
+        tables.append(Table(f"suite-{suite}", rows, _SUMMARY))
         total.append({"suite": suite, **_summary(outcomes, more=False)})
-    return [*tables, Table("suites", total), *peer_suites(document.get("peers", {}))]
+    return [*tables, Table("suites", total, _SUMMARY), *peer_suites(document.get("peers", {}))]
+
+
+_SUMMARY = {"per 1,000 rows": ".3f", "updates a run": ",.0f"}
 
 
 def _summary(outcomes: Sequence[Mapping[str, Any]], *, more: bool = True) -> Row:
@@ -108,9 +122,9 @@ def _summary(outcomes: Sequence[Mapping[str, Any]], *, more: bool = True) -> Row
         "runs": len(outcomes),
         "delay in rows": _range(delays) if delays else "",
         "false alarms": false,
-        "per 1,000 rows": f"{1000 * false / max(rows, 1):.3f}",
+        "per 1,000 rows": 1000 * false / max(rows, 1),
         "missed": sum(o["missed"] for o in outcomes),
-        "updates a run": f"{sum(o['updates'] for o in outcomes) / len(outcomes):,.0f}",
+        "updates a run": sum(o["updates"] for o in outcomes) / len(outcomes),
     }
     if more:
         row["more"] = ", ".join(
@@ -143,11 +157,12 @@ def peer_suites(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Table]
                     "found": f"{each['found']} of {each['seeds']}",
                     "after rows": _range(delays) if delays else "",
                     "false alarms": each["false_alarms"],
-                    "per 1,000 rows": f"{each['false_alarms_per_1000_rows']:.3f}",
-                    "normal rows above the threshold": _percent(each["rows_above_threshold"]),
+                    "per 1,000 rows": each["false_alarms_per_1000_rows"],
+                    "normal rows above the threshold": each["rows_above_threshold"],
                 }
             )
-        tables.append(Table(f"peers-{suite}", rows))
+        forms = {"per 1,000 rows": ".3f", "normal rows above the threshold": ".1%"}
+        tables.append(Table(f"peers-{suite}", rows, forms))
     return tables
 
 
@@ -161,23 +176,35 @@ def ablation(document: Mapping[str, Any]) -> list[Table]:
         row: Row = {"without": what}
         if on_tasks:
             row |= {
-                "tasks: AUC": f"{on_tasks['auc']:.4f}",
-                "balanced accuracy": f"{on_tasks['balanced_accuracy']:.3f}",
-                "false alarms": _percent(on_tasks["false_alarm_rate"]),
+                "tasks: AUC": on_tasks["auc"],
+                "balanced accuracy": on_tasks["balanced_accuracy"],
+                "false alarms": on_tasks["false_alarm_rate"],
             }
         aucs = [suite["worst_auc"] for suite in mine.values() if suite["worst_auc"] is not None]
         row |= {
             "suites: false alarms": sum(suite["false_alarms"] for suite in mine.values()),
             "missed": sum(suite["missed"] for suite in mine.values()),
-            "updates": f"{sum(suite['updates'] for suite in mine.values()):,}",
-            "worst damage AUC": f"{min(aucs):.3f}" if aucs else "",
+            "updates": sum(suite["updates"] for suite in mine.values()),
+            "worst damage AUC": min(aucs, default=None),
         }
         for name in ("drift", "wear"):
             if name in mine:
-                delay = mine[name]["mean_delay"]
-                row[f"{name}: mean delay"] = "" if delay is None else f"{delay:.0f}"
+                row[f"{name}: mean delay"] = mine[name]["mean_delay"]
         rows.append(row)
-    return [Table("ablation", rows), Table("ablation-suites", _by_suite(found))]
+    return [Table("ablation", rows, _ABLATION), Table("ablation-suites", _by_suite(found), _ABLATION)]
+
+
+_ABLATION = {
+    "tasks: AUC": ".4f",
+    "balanced accuracy": ".3f",
+    "false alarms": ".1%",
+    "updates": ",",
+    "worst damage AUC": ".3f",
+    "drift: mean delay": ".0f",
+    "wear: mean delay": ".0f",
+    "mean delay": ".0f",
+    "per 1,000 rows": ".3f",
+}
 
 
 def _by_suite(found: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -186,12 +213,12 @@ def _by_suite(found: Sequence[Mapping[str, Any]]) -> list[Row]:
             "without": row["ablation"],
             "suite": row["suite"],
             "runs": row["runs"],
-            "false alarms": row["false_alarms"],
-            "per 1,000 rows": f"{row['false_alarms_per_1000_rows']:.3f}",
+            "wrong alarms": row["false_alarms"],
+            "per 1,000 rows": row["false_alarms_per_1000_rows"],
             "missed": row["missed"],
-            "mean delay": "" if row["mean_delay"] is None else f"{row['mean_delay']:.0f}",
+            "mean delay": row["mean_delay"],
             "updates": row["updates"],
-            "worst damage AUC": "" if row["worst_auc"] is None else f"{row['worst_auc']:.3f}",
+            "worst damage AUC": row["worst_auc"],
         }
         for row in found
         if row["suite"]
