@@ -7,6 +7,7 @@ key and the mend; keys of secrets are named, their values never are.
 import json
 from binascii import unhexlify
 
+from fieldelm import regions
 from fieldelm.codes import CONSOLES, POLICIES
 
 SCHEMA = 1
@@ -97,6 +98,7 @@ _NODE = {
 
 _SECTIONS = {
     "radio": {
+        "plan": ("EU868", _one_of(*regions.PLANS)),
         "freq_khz": (868100, _number(137000, 1020000)),
         "sf": (9, _number(7, 12)),
         "bw": ("125", _one_of("62.5", "125", "250", "500")),
@@ -171,6 +173,11 @@ def check(given, where="config"):
         config[section] = _fill("%s: %s" % (where, section), table, given.get(section, {}))
     if str(config["key_id"]) not in config["keys"]:
         raise ConfigError('%s: "key_id" names a key that "keys" does not have' % where)
+    radio = config["radio"]
+    try:
+        regions.hour_us(radio["plan"], radio["freq_khz"], radio["bw"])
+    except ValueError as error:
+        raise ConfigError("%s: radio: %s" % (where, error))
     sense = config["sense"]
     if sense["band_high_hz"] and sense["band_high_hz"] <= sense["band_low_hz"]:
         raise ConfigError('%s: sense: "band_high_hz" must be above "band_low_hz"' % where)

@@ -94,7 +94,7 @@ class EventLog:
         self.sound = True
 
     def read(self, take):
-        """Call ``take(kind, entry)`` for every sound record in the order of writing; kind None: the header's count of lost events.
+        """Call ``take(kind, entry)`` for every sound record in the order of writing; of kind None is the header.
 
         ``entry`` is a memoryview of 12 bytes that the next record overwrites. False if the log is to be written anew: it is
         damaged.

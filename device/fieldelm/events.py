@@ -4,8 +4,8 @@ Order: the gravest first, among them the newest. When all 512 places are taken, 
 counted. Of those events of one episode (one family, each within an hour of the one before) that wait, the first and the last are
 kept, and one that is graver than all others.
 
-An exchange that fails says something about the link, so everything waits then: 30 s, doubled each time up to 15 minutes, spread at
-random by half, so that nodes that lost the same gateway do not all come back in the same second. A new alarm is tried at once.
+An exchange that fails says something about the link, so everything waits then: 30 s, doubled each time up to 15 minutes, spread
+at random by half, so that nodes that lost the same gateway do not all come back in the same second. A new alarm is tried at once.
 An event that fails again and again while others get through (a gateway that does not understand it) goes last.
 """
 
@@ -28,7 +28,8 @@ _SETBACKS = const(6)  # failures of an event, each right after another's success
 # A gateway extends 16 bits of a sequence by the newest it knows: older ones would become others.
 _FURTHEST = const(0x7000)
 
-# an entry: event and setbacks << 5, verdict | mode << 2 | before the start << 6 | goes on with an episode << 7, ratio Q8.8, born in s, bands, sequence
+# an entry: event | setbacks << 5, verdict | mode << 2 | before the start << 6 | goes on with an episode << 7,
+# ratio Q8.8, born in s, bands, sequence
 _FORMAT = "<BBHIBBH"
 _BEFORE_START = const(0x40)
 _GOES_ON = const(0x80)

@@ -10,11 +10,15 @@ from struct import pack_into
 
 from micropython import const
 
-from fieldelm import frame, payloads
+from fieldelm import airtime, duty, frame, payloads, regions
 from fieldelm.ccm import Ccm
+from fieldelm.keys import Keys
+from fieldelm.storage import Record
 
 _WINDOW_MS = const(1000)
 _GUARD_MS = const(25)  # the gateway's 20 ms and our clock's drift over a second
+_UNHEARD = const(4)  # exchanges in a row, or ...
+_DAY_MS = const(86400000)  # ... time without a downlink after which power that was lowered by command is given up
 _PAUSE_MS = const(500)  # shortest pause before a repeat, longest is five times this
 # of one exchange; all of them end within the 10 s for which a gateway repeats its answer (but not always at SF12, where the
 # third may come later: that one is lost, and the next attempt is a new frame)
@@ -32,17 +36,22 @@ class Link:
         self.clock = clock
         self.counters = counters
         self.node_id = config["node_id"]
-        self.key_id = config["key_id"]
+        self.keys = Keys(config)
         self._eui = unhexlify(config["eui"])
-        self._cipher = Ccm(unhexlify(config["keys"][str(self.key_id)]))
+        self.use_key()
         self._gateways = tuple(config["link"]["gateways"])
-        self._tag = config["link"]["tag_bytes"]
+        self.tag_bytes = config["link"]["tag_bytes"]
         self.buffer = bytearray(frame.MAX_BYTES)
         self._view = memoryview(self.buffer)
         self._answer = bytearray(frame.MAX_BYTES)
         self._nonce = bytearray(frame.NONCE_BYTES)
         self._spread = bytearray(self._eui + bytes(8))
         radio_config = config["radio"]
+        self._radio_config = radio_config
+        limit = regions.hour_us(radio_config["plan"], radio_config["freq_khz"], radio_config["bw"])
+        self.duty = duty.StoredDutyCycle(limit, Record("airtime"), clock.now_ms())
+        self.output_power = self.installed_dbm = radio_config["output_power"]
+        self._unheard = 0  # exchanges in a row that asked for an answer
         # a preamble and the few symbols that a receiver needs to see it (SX1276 datasheet 4.1.1.6: Tsym = 2^SF / BW)
         symbols = radio_config["preamble_len"] + 13
         self._listen_ms = 2 * _GUARD_MS + int(symbols * (1 << radio_config["sf"]) / float(radio_config["bw"])) + 1
@@ -54,6 +63,31 @@ class Link:
         self.answer = None  # plain payload of the downlink
         self.answer_gateway = 0
         self.rejected = 0  # downlinks whose header, counter or tag did not fit
+
+    def use_key(self):
+        """Seal and open with the newest key from now on."""
+        self.keys.switch()
+        self.key_id = self.keys.key_id
+        self._cipher = Ccm(self.keys.key)
+
+    def set_power(self, dbm):
+        """Transmit with so many dBm until the next start. Raises OSError if the radio does not work.
+
+        Power below ``installed_dbm`` is given up when four exchanges in a row, or a day, bring no downlink.
+        """
+        self.radio.configure({"output_power": dbm})
+        self.output_power = dbm
+        self._unheard = 0
+
+    def airtime_us(self, length):
+        """Time on the air of a frame of ``length`` bytes."""
+        radio = self._radio_config
+        return airtime.time_on_air_us(length, radio["sf"], radio["bw"], radio["coding_rate"], radio["preamble_len"])
+
+    def ready_ms(self, kind, table, share):
+        """When the duty cycle has airtime for a frame of this type and payload table: now, or later."""
+        length = frame.header_bytes(kind) + payloads.size(table) + frame.tag_bytes(kind, frame.UPLINK, self.tag_bytes)
+        return self.duty.ready_ms(self.clock.now_ms(), self.airtime_us(length), share)
 
     def random_below(self, n):
         """An integer below n that differs from node to node and from call to call: it spreads transmissions, it is no secret.
@@ -68,17 +102,21 @@ class Link:
         """Where in ``buffer`` the payload of a frame of this type begins."""
         return frame.header_bytes(kind)
 
-    def exchange(self, kind, end, ack_wanted):
+    def exchange(self, kind, end, ack_wanted, share=duty.ROUTINE):
         """Send ``buffer[:end]`` as a new frame; return the type of the authentic answer, or 0 for none.
 
-        A COMMAND answers as well as an ACK does. The answer's payload is in ``answer`` until the next exchange.
-        Raises OSError if the radio does not work.
+        A COMMAND answers as well as an ACK does. The answer's payload is in ``answer`` until the next exchange. ``share``: how
+        much of the hour's airtime it may use (fieldelm.duty); None is returned, and nothing sent, if that is used up.
+        Raises OSError if the radio or the flash does not work.
         """
+        airtime_us = self.airtime_us(end + frame.tag_bytes(kind, frame.UPLINK, self.tag_bytes))
+        if not self.duty.spend(self.clock.now_ms(), airtime_us, share):
+            return None
         counter = self.counters.next_frame()
         self.counter = counter
         frame.header_into(self.buffer, kind, ack_wanted, self.key_id, self.node_id, counter)
         length = frame.seal_into(
-            self.buffer, end, self._cipher, self._nonce, self._eui, counter, frame.UPLINK, self._tag
+            self.buffer, end, self._cipher, self._nonce, self._eui, counter, frame.UPLINK, self.tag_bytes
         )
         self.answer = None
         self.length = length
@@ -89,11 +127,25 @@ class Link:
                 self.frames_sent += 1
                 self.radio.send(self._view[:length])
                 answer = self._receive()
-                if answer or not ack_wanted or attempt == ATTEMPTS:
+                if answer:
+                    self._unheard = 0
                     return answer
+                if not ack_wanted or attempt == ATTEMPTS:
+                    break
                 self.clock.sleep_ms(_PAUSE_MS + self.random_below(4 * _PAUSE_MS))
+                if not self.duty.spend(self.clock.now_ms(), airtime_us, share):
+                    break
+            self._unheard += ack_wanted
+            self._give_up_low_power()
+            return 0
         finally:
             self.radio.sleep()
+
+    def _give_up_low_power(self):
+        if self.output_power < self.installed_dbm and (
+            self._unheard >= _UNHEARD or self.clock.now_ms() - self.heard_ms > _DAY_MS
+        ):
+            self.set_power(self.installed_dbm)
 
     def _receive(self):
         # everything that comes within the window is tried; what is not for us does not close it

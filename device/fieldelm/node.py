@@ -10,11 +10,13 @@ from array import array
 
 from micropython import const
 
-from fieldelm import codes, frame, reports
+from fieldelm import codes, duty, frame, payloads, reports
 from fieldelm.commands import Commands, Settings
-from fieldelm.events import EventQueue
+from fieldelm.events import EventStore
 from fieldelm.link import Link
 from fieldelm.storage import Counters, Record, StorageError
+from fieldelm.trace import Trace
+from fieldelm.transfer import Transfer
 from fieldelm.watcher import Watcher
 
 _STATUS_SPACING_MS = const(120000)  # a change of state brings the next STATUS forward, but not more often
@@ -24,6 +26,7 @@ _SAVE_AGAIN_MS = const(15 * 60000)  # after a file system that was full or faile
 _RETRY_RADIO_MS = const(60000)
 _DAY_MS = const(86400000)
 _FIRST_WORD_MS = const(8000)
+_SHARES = (duty.ROUTINE, duty.WARNING, duty.ALARM)  # of the airtime, by severity
 _PRIMARY_CELL_HYSTERESIS_MV = const(100)
 
 
@@ -39,14 +42,19 @@ class Node:
         self.config = config
         self.board = board
         self.clock = board.clock
+        installed_dbm = config["radio"]["output_power"]  # before what was set by command
+        self.settings = Settings(self)
+        self.settings.restore()
         self.counters = Counters("counters")
         self.link = Link(config, board.radio, board.clock, self.counters)
-        self.events = EventQueue()
+        self.link.installed_dbm = installed_dbm
+        if self.settings.is_set("radio.output_power"):
+            self._set_power()
+        self.events = EventStore()
+        self._events_problem = None
         self._model = Record("model")
         self.period_ms = int(config["sense"]["period_s"] * 1000)
         self.heartbeat_ms = config["link"]["heartbeat_s"] * 1000
-        self.settings = Settings(self)
-        self.settings.restore()
         self._commands = Commands(self)
         sense = config["sense"]
         if sense["kind"] != board.sensor.kind:
@@ -61,6 +69,8 @@ class Node:
         self._sensor_silent = False
         self.fault_at_start = getattr(board, "reports_fault", None)
         self._reported_state = None
+        self.transfer = Transfer(self)
+        self._trace = None  # what a gateway wants to see: picture, kind, number of its wish
         self._service_until_ms = None  # somebody works on the machine: nothing is sensed, learned or decided
         now = self.clock.now_ms()
         self.started_ms = now
@@ -68,6 +78,7 @@ class Node:
         self._next_status_ms = now
         self._last_status_ms = now - _STATUS_SPACING_MS
         self._saved_ms = now
+        self._tidy_ms = now
         # nodes that were switched on together do not speak together
         self._radio_rests_until_ms = now + self.link.random_below(_FIRST_WORD_MS)
         self._hello_due_ms = now  # None when a gateway has answered it
@@ -85,6 +96,10 @@ class Node:
             return False
         with file:
             return self.watcher.load(file, self._model.length)
+
+    def adopt_model(self):
+        """Store the model that has come over the air and is in the watcher's buffers, and go on with it; False if that fails."""
+        return self.stored(self._model, self.watcher._snapshot.save(0)) and self._restore_model()
 
     def save_model(self):
         """Store model, thresholds and detector; called between windows only, since a flash write stalls sampling.
@@ -104,6 +119,19 @@ class Node:
         except OSError as error:
             self.say("storage", {"problem": str(error)})
             return False
+
+    def _tidy(self, now):
+        # flash that waits for a quiet moment: airtime that is no longer reserved, events that it could not take
+        if now < self._tidy_ms:
+            return
+        self._tidy_ms = now + _SAVE_AGAIN_MS
+        try:
+            self.link.duty.tidy(now)
+        except OSError as error:
+            self.say("storage", {"problem": str(error)})
+        if self.events.problem:
+            self.events.mend()
+            self._say_events()
 
     # what a person on the console sees
 
@@ -174,11 +202,18 @@ class Node:
             self.clock.now_ms(),
             codes.VERDICTS.index(w.verdict),
             w.mode,
-            self.score_ratio(),
+            reports.q8_8(self.score_ratio()),
             w.bands[0],
             w.bands[1],
         )
         self.say("event", {"event": name})
+        self._say_events()
+
+    def _say_events(self):
+        # once, when the file system begins or ends to take the waiting events
+        if self.events.problem != self._events_problem:
+            self._events_problem = self.events.problem
+            self.say("storage", {"problem": self._events_problem})
 
     def score_ratio(self):
         """Score over threshold; 0 where there is none."""
@@ -223,47 +258,70 @@ class Node:
             if event is None:
                 break
             self._alert(event)
+            if self.clock.now_ms() >= self._next_window_ms:  # many wait: the machine is watched all the same
+                break
+        if self._trace is not None:
+            self._send_trace()
+        self.transfer.talk(self._next_window_ms)
         if self.state() != self._reported_state:
             self._next_status_ms = min(self._next_status_ms, self._last_status_ms + _STATUS_SPACING_MS)
         if self.clock.now_ms() >= self._next_status_ms:
             self._status()
 
-    def _exchange(self, kind, name, end, ack_wanted):
-        # One exchange: whether a gateway has the frame. A command in the answer is carried out and answered at once, and the
-        # answer to that may bring the next one.
-        answer = first = self._send(kind, name, end, ack_wanted)
+    def exchange(self, kind, name, end, ack_wanted, share=duty.ROUTINE):
+        """One exchange of the link's buffer: type of the answer, 0 for none.
+
+        A command in the answer is carried out and answered at once, and the answer to that may bring the next one.
+        """
+        answer = first = self._send(kind, name, end, ack_wanted, share)
         if first == frame.ACK and self.link.answer[0] & 1:  # more waits than fitted into the answer
             self._next_status_ms = min(self._next_status_ms, self._last_status_ms + _STATUS_SPACING_MS)
         for _ in range(_COMMANDS_AT_ONCE):
             if answer != frame.COMMAND:
                 break
             answer = self._carry_out()
-        return first != 0
+        return first
 
-    def _send(self, kind, name, end, ack_wanted):
+    def _send(self, kind, name, end, ack_wanted, share):
         # type of the answer, 0 for none
         link = self.link
-        answer = link.exchange(kind, end, ack_wanted)
+        answer = link.exchange(kind, end, ack_wanted, share)
+        if answer is None:
+            self.say("airtime", {"type": name, "used_ms": link.duty.used_us(self.clock.now_ms()) // 1000})
+            return 0
         self.say("sent", {"type": name, "bytes": link.length, "counter": link.counter, "acked": bool(answer)})
         return answer
 
     def _hello(self):
-        heard = self._exchange(frame.HELLO, "HELLO", reports.hello(self), True)
+        ready_ms = self.link.ready_ms(frame.HELLO, payloads.HELLO, duty.WARNING)
+        if ready_ms > self.clock.now_ms():
+            self._hello_due_ms = ready_ms
+            return
+        heard = self.exchange(frame.HELLO, "HELLO", reports.hello(self), True, duty.WARNING)
         self._hello_due_ms = None if heard else self.clock.now_ms() + self.heartbeat_ms
 
     def _alert(self, event):
-        if self._exchange(frame.ALERT, "ALERT", reports.alert(self, event), True):
-            self.events.delivered(event)
+        share = _SHARES[event.severity]
+        ready_ms = self.link.ready_ms(frame.ALERT, payloads.ALERT, share)
+        if ready_ms > self.clock.now_ms():
+            self.events.postpone(ready_ms)
+        elif self.exchange(frame.ALERT, "ALERT", reports.alert(self, event), True, share):
+            self.events.delivered(event, self.clock.now_ms())
+            self._say_events()
         else:
             self.events.failed(event, self.clock.now_ms(), self.link.random_below(1000))
 
     def _status(self):
+        ready_ms = self.link.ready_ms(frame.STATUS, payloads.STATUS, duty.ROUTINE)
+        if ready_ms > self.clock.now_ms():
+            self._next_status_ms = ready_ms
+            return
         end = reports.status(self)
         self._last_status_ms = now = self.clock.now_ms()
         # a little early, each time by another amount: two nodes that collide once do not collide again
         self._next_status_ms = now + self.heartbeat_ms - self.link.random_below(self.heartbeat_ms // 16)
         self._reported_state = self.state()
-        self._exchange(frame.STATUS, "STATUS", end, False)
+        self.exchange(frame.STATUS, "STATUS", end, False)
 
     def _carry_out(self):
         # carry out the command in the link's answer and respond; type of the answer to the response
@@ -271,7 +329,11 @@ class Node:
             end, done = self._commands.carry_out()
         except ValueError:
             return 0
-        answer = self._send(frame.RESPONSE, "RESPONSE", end, True)
+        try:
+            answer = self._send(frame.RESPONSE, "RESPONSE", end, True, duty.WARNING)
+        finally:
+            if done == "rotate_key":
+                self.link.use_key()
         if done == "reboot":
             self.save_model()
             self.board.reboot()
@@ -279,11 +341,46 @@ class Node:
 
     # what commands change
 
-    def set_interval(self, period_ms, heartbeat_ms):
-        """Window period and heartbeat; 0 leaves one as it is."""
-        self.period_ms = period_ms or self.period_ms
-        self.heartbeat_ms = heartbeat_ms or self.heartbeat_ms
-        self._next_status_ms = min(self._next_status_ms, self.clock.now_ms() + self.heartbeat_ms)
+    def configured(self, name):
+        """A key of the configuration has another value: use it."""
+        config = self.config
+        if name == "sense.period_s":
+            self.period_ms = int(config["sense"]["period_s"] * 1000)
+        elif name == "link.heartbeat_s":
+            self.heartbeat_ms = config["link"]["heartbeat_s"] * 1000
+            self._next_status_ms = min(self._next_status_ms, self.clock.now_ms() + self.heartbeat_ms)
+        elif name == "learn.policy":
+            self.watcher.set_policy(config["learn"]["policy"])
+        elif name == "learn.threshold_factor":
+            self.watcher.set_threshold_factor(config["learn"]["threshold_factor"])
+        elif name == "link.tag_bytes":
+            self.link.tag_bytes = config["link"]["tag_bytes"]
+        elif name == "radio.output_power":
+            self._set_power()
+
+    def _set_power(self):
+        try:
+            self.link.set_power(self.config["radio"]["output_power"])
+        except OSError as error:
+            self.say("radio", {"problem": str(error)})
+
+    def start_trace(self, kind, number):
+        """Show what ``kind`` (a code of codes.TRACES) names, after the answer to the command; False if nothing is known yet."""
+        try:
+            self._trace = (Trace(self.watcher, kind, self.board.sensor.g_per_count), kind, number)
+        except ValueError:
+            return False
+        return True
+
+    def _send_trace(self):
+        # what gets lost is asked for again by whoever wanted to see it
+        picture, kind, number = self._trace
+        self._trace = None
+        first = 0
+        while first < picture.total:
+            end, first = reports.trace(self, picture, kind, number, first)
+            if not self.exchange(frame.TRACE, "TRACE", end, True):
+                break
 
     def start_service(self, duration_ms):
         """Somebody works on the machine: sense, learn and decide nothing for so long; 0 ends it."""
@@ -299,16 +396,21 @@ class Node:
             self._next_window_ms = max(self._next_window_ms + self.period_ms, now)
             if self.state() != "service":
                 self.sense()
+            if self.watcher.worth_saving:  # before the gateway is told: talking takes its time, and power may be cut
+                self.save_model()
         self.talk()
         now = self.clock.now_ms()
         if self.watcher.worth_saving or now - self._saved_ms > _SAVE_EVERY_MS:
             self.save_model()
+        self._tidy(now)
         due = min(self._next_window_ms, self._next_status_ms)
         retry = self.events.next_due_ms()
         if retry is not None:
             due = min(due, retry)
         if self._hello_due_ms is not None:
             due = min(due, self._hello_due_ms)
+        if self.transfer.due_ms is not None:
+            due = min(due, self.transfer.due_ms)
         due = min(max(due, self._radio_rests_until_ms), self._next_window_ms)
         if due > now:
             self.clock.sleep_ms(due - now)

@@ -1,7 +1,7 @@
 """How long a radio may transmit in an hour, by regional plan. Node and gateway use it.
 
-EU868: ETSI EN 300 220-2 V3.2.1, annex B, bands K to R, without listening before talking (the same as Decision (EU) 2017/1483, 46a to
-56b). The whole channel must lie in one band. Between the bands are those of alarm systems: they are not for this.
+EU868: ETSI EN 300 220-2 V3.2.1, annex B, bands K to R, without listening before talking (the same as Decision (EU) 2017/1483,
+46a to 56b). The whole channel must lie in one band. Between the bands are those of alarm systems: they are not for this.
 US915: 47 CFR 15.247(a)(2). One fixed channel is digital modulation, at least 500 kHz wide; then there is no limit of time.
 "none": no limit, for cables and the bench.
 """

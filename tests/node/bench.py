@@ -57,7 +57,7 @@ class Gateway:
         return self.ack(header, payload) if header.ack_wanted else None
 
     def seal(self, header, kind, payload, number=None, counter=None):
-        buffer = bytearray(64)
+        buffer = bytearray(frame.MAX_BYTES)
         counter = self.counter if counter is None else counter
         end = frame.header_into(buffer, kind, False, header.key_id, header.node_id, counter)
         buffer[end : end + len(payload)] = payload
@@ -99,9 +99,6 @@ class Radio:
 
     def configure(self, settings):
         self.configured.update(settings)
-
-    def configure(self, settings):
-        self.configured = settings
 
     def get_time_on_air_us(self, length):
         return 100000

@@ -1,7 +1,7 @@
 """A flash chip in memory with littlefs on it, as on a Pico, that writes down every erase and program operation.
 
-As on the chip: erasing sets a block of 4,096 bytes to ones, programming a page of 256 bytes clears bits. ``PAGE`` is the program size
-that MicroPython's rp2 port gives littlefs.
+As on the chip: erasing sets a block of 4,096 bytes to ones, programming a page of 256 bytes clears bits. ``PAGE`` is the program
+size that MicroPython's rp2 port gives littlefs.
 """
 
 import os
@@ -38,7 +38,7 @@ class Flash:
         if what == 6:
             erase(self.image, argument * BLOCK, BLOCK)
             self._note(0, argument * BLOCK, b"")
-            return 0
+        return 0
 
     def _note(self, what, at, data):
         self.count += 1

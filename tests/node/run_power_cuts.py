@@ -1,11 +1,11 @@
 """Run by MicroPython: one life of a node on flash, written down operation by operation; then a start after every cut in it.
 
     run_power_cuts.py life LOG FACTS           live, and write every flash operation and what the node did between them
-    run_power_cuts.py cut LOG FACTS I N STEP   for each STEPth operation of part I of N: start from what a cut there leaves of the flash
+    run_power_cuts.py cut LOG FACTS I N STEP   for each STEPth operation of part I of N: start from what a cut there leaves
 
-Facts are JSON lines with ``at``, the number of operations that were complete. Every ``Record`` notes when it begins and has done a
-write, so the flash must hold the value of the last done write or of one that was under way. The sensor plays plain values, so that a
-life takes seconds; everything else is the node's own code.
+Facts are JSON lines with ``at``, the number of operations that were complete. Every ``Record`` notes when it begins and when it
+has done a write, so the flash must hold the value of the last done write or of one that was under way. The sensor plays plain
+values, so that a life takes seconds; everything else is the node's own code.
 """
 
 import gc
