@@ -216,33 +216,96 @@ widen:
     bx lr
 end fieldelm_armv6m_stats
 
-// uint64_t fieldelm_armv6m_sum(const uint32_t *from, const uint32_t *to), at least one number
-function fieldelm_armv6m_sum
-    push {r4, lr}
-    movs r2, #0
-    movs r3, #0
+// int32_t fieldelm_armv6m_log2_sum(const uint32_t *from, const uint32_t *to, const uint64_t *start, const uint32_t *table): at least
+// one number
+function fieldelm_armv6m_log2_sum
+    push {r4, r5, r6, lr}
+    mov r12, r3
+    ldmia r2!, {r3}
+    ldr r6, [r2]
+    movs r2, r3              // r6 r2: the sum
     subs r4, r1, r0
     lsls r4, r4, #29         // an odd number of them?
     bpl 1f
-    ldmia r0!, {r2}
+    ldmia r0!, {r4}
+    adds r2, r2, r4
+    bcs .Lcarry_odd
+.Lsum:
     cmp r0, r1
-    beq 3f
-1:  ldmia r0!, {r4}          // 10 cycles for two
+    beq .Lsummed
+1:  ldmia r0!, {r4, r5}      // 9 cycles for two
     adds r2, r2, r4
-    bcs 4f
-2:  ldmia r0!, {r4}
-    adds r2, r2, r4
-    bcs 5f
-6:  cmp r0, r1
+    bcs .Lcarry_first
+.Lsecond:
+    adds r2, r2, r5
+    bcs .Lcarry_second
+.Lnext:
+    cmp r0, r1
     bne 1b
-3:  mov r0, r2
-    mov r1, r3
-    pop {r4, pc}
-4:  adds r3, #1
-    b 2b
-5:  adds r3, #1
-    b 6b
-end fieldelm_armv6m_sum
+.Lsummed:
+    movs r0, #31             // r0: highest bit
+    movs r5, #0              // r5: what lies below the word, r3: 32 if there is such
+    movs r3, #0
+    cmp r6, #0
+    bne .Ltwo_words
+.Lnormalise:
+    lsrs r1, r2, #16
+    bne 1f
+    subs r0, #16
+    lsls r2, r2, #16
+    beq 2f                   // nothing at all
+1:  lsrs r1, r2, #24
+    bne 1f
+    lsls r2, r2, #8
+    subs r0, #8
+1:  lsrs r1, r2, #28
+    bne 1f
+    lsls r2, r2, #4
+    subs r0, #4
+1:  lsrs r1, r2, #30
+    bne 1f
+    lsls r2, r2, #2
+    subs r0, #2
+1:  cmp r2, #0
+    bmi 1f
+    lsls r2, r2, #1
+    subs r0, #1
+1:  adds r1, r0, #1
+    lsrs r5, r1
+    orrs r2, r5
+    adds r0, r3
+    lsls r1, r2, #1
+    lsrs r1, r1, #26
+    lsls r1, r1, #2          // place in the table
+    lsls r2, r2, #7
+    lsrs r2, r2, #16         // part of a place
+    add r1, r12
+    ldmia r1!, {r3}
+    ldr r1, [r1]
+    subs r1, r1, r3
+    muls r1, r2
+    lsrs r1, r1, #16
+    adds r1, r3
+    lsls r0, r0, #16
+    adds r0, r1
+    pop {r4, r5, r6, pc}
+2:  movs r0, #0
+    pop {r4, r5, r6, pc}
+.Lcarry_odd:
+    adds r6, #1
+    b .Lsum
+.Lcarry_first:
+    adds r6, #1
+    b .Lsecond
+.Lcarry_second:
+    adds r6, #1
+    b .Lnext
+.Ltwo_words:
+    movs r5, r2
+    movs r2, r6
+    movs r3, #32
+    b .Lnormalise
+end fieldelm_armv6m_log2_sum
 
 // One butterfly at r9, which moves on. r8: table, r10: distance of the four numbers in bytes, less 8, r11: half a unit.
 .macro butterfly turned

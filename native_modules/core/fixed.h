@@ -58,8 +58,8 @@ int32_t fieldelm_fixed_power(const int16_t *samples, size_t channel, size_t axes
 // log2(value) in units of 2^-16 for value >= 1; 0 for 0. Absolute error below 4.5e-5.
 int32_t fieldelm_fixed_log2(uint64_t value);
 
-// power[from] + .. before *to
-uint64_t fieldelm_fixed_sum(const uint32_t *from, const uint32_t *to);
+// fieldelm_fixed_log2(*start + *from + .. before *to), at least one number
+int32_t fieldelm_fixed_log2_sum(const uint32_t *from, const uint32_t *to, const uint64_t *start);
 
 // A floor for fieldelm_fixed_bands: below 2^47; 0 for NaN and below 0.
 uint64_t fieldelm_fixed_floor(float floor);

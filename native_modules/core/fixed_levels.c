@@ -101,15 +101,17 @@ void fieldelm_fixed_levels(const uint32_t *power, int32_t scale, const uint16_t 
     uint64_t floor = fieldelm_fixed_floor(params[0] * fieldelm_fixed_power_of_two(2 * scale));
     uint32_t gain = (uint32_t)(params[1] * 11629080.0f + 0.5f); // ln(2) 2^24
     int32_t base = (int32_t)(params[2] * 65536.0f) - scale * (int32_t)(gain >> 7), wide = 0;
+    uint64_t start = 0;
     size_t before = 0;
     for (size_t i = 0; i < n; ++i) {
         size_t width = (size_t)edges[i + 1] - edges[i];
         if (width != before) {
             before = width;
             wide = times(fieldelm_fixed_log2(width), gain);
+            start = floor * width;
         }
-        uint64_t sum = fieldelm_fixed_sum(power + edges[i], power + edges[i + 1]) + floor * width;
-        float level = (float)(times(fieldelm_fixed_log2(sum), gain) - wide + base) * 0x1p-16f;
+        int32_t log = fieldelm_fixed_log2_sum(power + edges[i], power + edges[i + 1], &start);
+        float level = (float)(times(log, gain) - wide + base) * 0x1p-16f;
         out[i] = center ? level - center[i] : level;
     }
 }

@@ -19,7 +19,7 @@
 
 #if defined(FIELDELM_ARMV6M)
 void fieldelm_armv6m_stats(const int16_t *samples, size_t m, fieldelm_fixed_stats_t *stats);
-uint64_t fieldelm_armv6m_sum(const uint32_t *from, const uint32_t *to);
+int32_t fieldelm_armv6m_log2_sum(const uint32_t *from, const uint32_t *to, const uint64_t *start, const uint32_t *table);
 void fieldelm_armv6m_first4(const int16_t *samples, const uint16_t *window, const uint16_t *start, int32_t *work, size_t points,
     int32_t up, int32_t mean, int32_t down);
 void fieldelm_armv6m_radix4(int32_t *work, size_t points, size_t length, const int32_t *table);
@@ -366,28 +366,33 @@ int32_t fieldelm_fixed_log2(uint64_t value) {
     return bits * 65536 + (int32_t)(LOG2[i] + ((LOG2[i + 1] - LOG2[i]) * rest >> 16));
 }
 
-uint64_t fieldelm_fixed_sum(const uint32_t *from, const uint32_t *to) {
+int32_t fieldelm_fixed_log2_sum(const uint32_t *from, const uint32_t *to, const uint64_t *start) {
 #if defined(FIELDELM_ARMV6M)
-    return fieldelm_armv6m_sum(from, to);
+    return fieldelm_armv6m_log2_sum(from, to, start, LOG2);
 #else
-    uint64_t sum = 0;
+    uint64_t sum = *start;
     for (; from < to; ++from) {
         sum += *from;
     }
-    return sum;
+    return fieldelm_fixed_log2(sum);
 #endif
 }
 
 FIELDELM_HOT void fieldelm_fixed_bands(const uint32_t *power, const uint16_t *edges, uint64_t floor, int32_t gain, int32_t base,
     const int32_t *offset, int32_t *out, size_t n) {
-    size_t usual = (size_t)edges[1] - edges[0]; // most bands are as wide as this, or one wider
-    uint64_t usual_floor = floor * usual;
-    for (size_t i = 0; i < n; ++i) {
-        size_t width = (size_t)edges[i + 1] - edges[i];
-        uint64_t sum = width == usual ? usual_floor : width == usual + 1 ? usual_floor + floor : floor * width;
-        sum += fieldelm_fixed_sum(power + edges[i], power + edges[i + 1]);
-        uint32_t log = (uint32_t)fieldelm_fixed_log2(sum); // below 64 2^16; its product with gain in two parts
+    uint64_t sum = 0;
+    const uint32_t *from = power + edges[0];
+    size_t before = 0;
+    for (const int32_t *end = out + n; out < end; ++out) {
+        const uint32_t *to = power + *++edges;
+        size_t width = (size_t)(to - from);
+        if (width != before) { // most bands are as wide as the one before, or one wider or narrower
+            sum = width == before + 1 ? sum + floor : width + 1 == before ? sum - floor : floor * width;
+            before = width;
+        }
+        uint32_t log = (uint32_t)fieldelm_fixed_log2_sum(from, to, &sum); // below 64 2^16; its product with gain in two parts
         int32_t part = (int32_t)((log & 0xffff) * (uint32_t)gain >> 15);
-        out[i] = (int32_t)(log >> 16) * 2 * gain + part + base - offset[i];
+        *out = (int32_t)(log >> 16) * 2 * gain + part + base - *offset++;
+        from = to;
     }
 }

@@ -20,7 +20,7 @@ from .. import build, firmware
 from ..device import Device
 from ..emulator import Emulator
 from ..errors import FieldelmError
-from . import kernel_figure, kernel_limits, kernel_reference
+from . import kernel_figure, kernel_gate, kernel_limits, kernel_reference
 
 TARGET = "RP2040, emulated (rp2040js)"
 CLOCK_HZ = 125_000_000
@@ -76,6 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="instead: how the cost of a step grows with the model, plotted as SVG",
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        help="compare with what --json printed earlier: exit code 1 if a kernel is slower, or misses a target",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document instead of the table")
 
 
@@ -84,12 +90,16 @@ def run(args: argparse.Namespace) -> int:
     if args.sweep:
         return _sweep(args.sweep, as_json=args.json)
     kernels = [k for k in KERNELS if not args.kernel or k.name in args.kernel]
+    before = kernel_gate.baseline(args.against) if args.against else None
     results = measure(kernels, args.build or BUILDS)
     if args.json:
         print(json.dumps({"target": TARGET, "clock_hz": CLOCK_HZ, "results": results}, indent=1))
     else:
         _show(results)
-    return 0
+    wrong = kernel_gate.complaints(results, before) if before else []
+    for line in wrong:
+        print(f"fieldelm bench: {line}", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 def measure(kernels: list[Kernel], builds: tuple[str, ...] | list[str]) -> list[dict[str, Any]]:

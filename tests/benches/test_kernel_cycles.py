@@ -1,0 +1,78 @@
+"""Cycles of the kernels on the emulated Pico: none gets slower unnoticed, and the targets hold."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fieldelm_tools import cli
+from fieldelm_tools.bench import kernel_gate, kernels
+from fieldelm_tools.bench.kernel_gate import Results, complaints
+
+BASELINE = Path(__file__).with_name("kernel_cycles.json")
+"""Written by `fieldelm bench kernels --build float_natmod --build natmod --build user_module --json`."""
+
+
+def changed(results: Results, name: str, build: str, by: float) -> Results:
+    """The results with one kernel's cycles multiplied."""
+    copied = copy.deepcopy(results)
+    for result in copied:
+        if (result["name"], result["build"]) == (name, build):
+            result["cycles"] = round(result["cycles"] * by)
+    return copied
+
+
+def test_targets_of_the_baseline() -> None:
+    before = kernel_gate.baseline(BASELINE)
+    assert {(r["name"], r["build"]) for r in before} == {
+        (kernel.name, build) for kernel in kernels.KERNELS for build in ("float_natmod", "natmod", "user_module")
+    }
+    assert complaints(before, before) == []
+    assert set(kernel_gate.TARGETS) < {kernel.name for kernel in kernels.KERNELS}
+
+
+@pytest.mark.parametrize("build", ["natmod", "user_module"])
+@pytest.mark.parametrize("name", [kernel.name for kernel in kernels.KERNELS])
+def test_four_percent_are_noticed_and_two_are_not(name: str, build: str) -> None:
+    before = kernel_gate.baseline(BASELINE)
+    assert any("slower" in line and name in line for line in complaints(changed(before, name, build, 1.04), before))
+    assert any("anew" in line and name in line for line in complaints(changed(before, name, build, 0.96), before))
+    assert not any("baseline" in line for line in complaints(changed(before, name, build, 1.02), before))
+
+
+def test_missed_targets_are_named() -> None:
+    before = kernel_gate.baseline(BASELINE)
+    slow = changed(before, "fft_1024", "user_module", 1.1)
+    assert any("target is 100,000" in line for line in complaints(slow, slow))
+    assert any("times the limit" in line for line in complaints(slow, slow))
+    fast = changed(before, "learn_511_22", "float_natmod", 0.6)
+    assert any("25 times faster" in line for line in complaints(fast, fast))
+    native = changed(before, "score_64_22", "natmod", 1.2)
+    assert any("as native module" in line for line in complaints(native, native))
+    assert complaints(before, []) != []
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"results": [{}]}', "[]"])
+def test_what_is_no_baseline_is_one_line(text: str, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "x.json").write_text(text)
+    assert cli.main(["bench", "kernels", "--against", str(tmp_path / "x.json")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_cycles_are_those_of_the_baseline(capsys: Any) -> None:
+    words = ["bench", "kernels", "--build", "natmod", "--build", "user_module", "--against", str(BASELINE), "--json"]
+    code = cli.main(words)
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    results = json.loads(said.out)["results"]
+    assert len(results) == 2 * len(kernels.KERNELS)
+    assert max(result["error"] for result in results) < 0.01
+
+
+@pytest.mark.nightly
+def test_the_float_baseline_is_that_of_the_baseline(capsys: Any) -> None:
+    code = cli.main(["bench", "kernels", "--build", "float_natmod", "--against", str(BASELINE), "--json"])
+    assert code == 0, capsys.readouterr().err
