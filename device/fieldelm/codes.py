@@ -86,10 +86,15 @@ COMMANDS = (
     "config_set",
     "rotate_key",
     "power",
+    "model_get",
+    "model_put",
 )
 
 # How a node answers a command.
 RESULTS = ("ok", "unknown_command", "bad_arguments", "not_now", "failed")
+
+# What a MODEL frame is; "wanted" asks for the fragment at its offset, the last two tell what became of a model that came.
+MODEL_PARTS = ("fragment", "wanted", "taken", "refused")
 
 # What a TRACE shows.
 TRACES = ("bands", "residuals")

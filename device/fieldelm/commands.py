@@ -245,3 +245,9 @@ class Commands:
             return "bad_arguments"
         self._node.link.set_power(given["dbm"])
         return "ok"
+
+    def _model_get(self, given):
+        return self._node.transfer.give(given["model"], given["offset"])
+
+    def _model_put(self, given):
+        return self._node.transfer.take(given["model"], given["total"])

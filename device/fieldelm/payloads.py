@@ -83,6 +83,11 @@ ARGUMENTS = {
     "config_set": (("key", "B", "code"), ("value", "i", "in units of the key")),
     "rotate_key": (("slot", "B", "key id, 0 or 1"), ("new_key", "16s", "AES-128 key")),
     "power": (("dbm", "b", "dBm"),),
+    "model_get": (
+        ("model", "I", "CRC-32 of the copy to go on with, 0: a new one"),
+        ("offset", "H", "bytes of it that the gateway has"),
+    ),
+    "model_put": (("model", "I", "CRC-32 of the whole"), ("total", "H", "bytes")),
 }
 
 # What follows RESPONSE's own fields where the result is ok.
@@ -100,6 +105,17 @@ TRACE = (
     ("low", "h", "0.01 dB or 0.01 sigma"),
     ("step", "B", "0.01 dB or 0.01 sigma"),
 )
+
+# MODEL begins with these fields, a fragment's bytes follow.
+MODEL = (
+    ("part", "B", "code"),
+    ("model", "I", "CRC-32 of the whole"),
+    ("offset", "H", "bytes before this fragment"),
+    ("total", "H", "bytes of the whole"),
+)
+
+# Bytes of a fragment at SF7 to SF12: 0.3 to 3 s on the air at 125 kHz
+MODEL_FRAGMENT = (200, 200, 200, 112, 56, 56)
 
 # Keys of the configuration that commands read and write: section and key of config.json ("" for none), how many units of the
 # air one of the configuration's is, the unit, and the strings that a number stands for, if it does. A key's number is its place.

@@ -10,7 +10,8 @@ from .errors import RequestError
 from .nodes import Node
 from .store import Command
 
-COMMANDS = tuple(name for name in codes.COMMANDS if name)
+# models.py sends the two about models
+COMMANDS = tuple(name for name in codes.COMMANDS if name and not name.startswith("model_"))
 REPLY_KEYS = ("schema", "id", "node", "expires_s", "by")  # of a request, beside the command's own arguments
 
 # argument -> lowest, highest; 0 in `interval` means "leave as it is" and is written by leaving the argument out
