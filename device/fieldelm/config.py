@@ -181,6 +181,11 @@ def check(given, where="config"):
     sense = config["sense"]
     if sense["band_high_hz"] and sense["band_high_hz"] <= sense["band_low_hz"]:
         raise ConfigError('%s: sense: "band_high_hz" must be above "band_low_hz"' % where)
+    from fieldelm import memory  # only now: a modem needs none of it
+
+    too_large = memory.problem(sense, config["learn"])
+    if too_large:
+        raise ConfigError("%s: %s" % (where, too_large))
     return config
 
 

@@ -58,6 +58,10 @@ def run(args: argparse.Namespace) -> int:
         built.append(natmod(architecture))
     for path in built:
         print(f"{path.relative_to(repository_root())}  {path.stat().st_size} bytes")
+    if built:
+        from . import memory_plan  # not among what set-up imports
+
+        print(f"\nbytes of a node's memory:\n\n{memory_plan.plan()}")
     return 0 if built else 2
 
 
