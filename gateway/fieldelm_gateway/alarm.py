@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .values import replace
+
 RAISES = "machine_alarm"
 CLEARS = frozenset({"alarm_cleared", "relearned", "change_confirmed", "commissioned"})
 _NORMAL = frozenset({"watching", "commissioning", "relearning", "suspect"})
@@ -55,12 +57,11 @@ class Alarm:
         last = {key: document[key] for key in ("id", "type", "severity", "event_time")}
         if self.last_event and _is_older(last["id"], self.last_event["id"]):
             return self  # it comes late; what came after it is known
-        alarm = dataclasses.replace(
-            self, last_event=last, key_check=_key_check(document["id"]), counter=document["counter"]
-        )
+        decided = {"last_event": last, "key_check": _key_check(document["id"]), "counter": document["counter"]}
         if document["type"] == RAISES:
-            return dataclasses.replace(
-                alarm,
+            return replace(
+                self,
+                **decided,
                 active=True,
                 since_ms=event_ms,
                 event=document["id"],
@@ -70,16 +71,16 @@ class Alarm:
                 comment=None,
             )
         if document["type"] in CLEARS:
-            return dataclasses.replace(alarm, active=False, shelved=None)
-        return alarm
+            return replace(self, **decided, active=False, shelved=None)
+        return replace(self, **decided)
 
     def with_status(self, document: Mapping[str, Any], key_check: str, received_ms: int) -> "Alarm":
         """After a STATUS: it settles what a lost event would have told."""
         if (key_check == self.key_check and document["counter"] < self.counter) or document["waiting_events"]:
             return self
-        settled = dataclasses.replace(self, key_check=key_check, counter=document["counter"])
+        settled = replace(self, key_check=key_check, counter=document["counter"])
         if document["state"] == "alarm" and not self.active:
-            return dataclasses.replace(
+            return replace(
                 settled,
                 active=True,
                 since_ms=received_ms,
@@ -90,16 +91,16 @@ class Alarm:
                 comment=None,
             )
         if self.active and document["state"] in _NORMAL:
-            return dataclasses.replace(settled, active=False, shelved=None)
+            return replace(settled, active=False, shelved=None)
         return self
 
     def expired(self, now_ms: int) -> "Alarm":
         """Without marks whose time is over."""
         alarm = self
         if self.shelved and not _runs(self.shelved, now_ms):
-            alarm = dataclasses.replace(alarm, shelved=None)
+            alarm = replace(alarm, shelved=None)
         if self.service and not _runs(self.service, now_ms):
-            alarm = dataclasses.replace(alarm, service=None)
+            alarm = replace(alarm, service=None)
         return alarm
 
 

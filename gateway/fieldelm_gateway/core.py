@@ -264,14 +264,20 @@ class Core:
         self._database_problem = str(error)
         self.tally.database_failures += 1
         heard = [item for item in items if isinstance(item, Uplink)]
-        for uplink in heard:
-            self.state.radios[uplink.radio].answer(uplink.token, None)
+        self._answer([(uplink, None) for uplink in heard])
         self.tally.frames["received"] += len(heard)
         self.tally.drops.update(batch.drops)
         self.tally.drops["store_full"] += len(heard) - batch.drops.total()
         # requests that are in the inbox stay there
         self._postponed += [item for item in items if isinstance(item, Request | Published)]
         self._try_again_at = time.monotonic() + _TRY_AGAIN_S
+
+    def _answer(self, answers: list[tuple[Uplink, bytes | None]]) -> None:
+        radios = self.state.radios
+        for uplink, answer in answers:
+            radios[uplink.radio].answer(uplink.token, answer)
+        for name in {uplink.radio for uplink, _ in answers}:
+            radios[name].flush()
 
     def _adopt(self, batch: Batch, added: list[Command]) -> None:
         rows = self.state.rows
@@ -290,8 +296,7 @@ class Core:
             self._database_version = -1  # a key was made, or a tag may change: read it
         for command in added:
             self.state.waiting.add(command)
-        for uplink, answer in batch.answers:
-            self.state.radios[uplink.radio].answer(uplink.token, answer)
+        self._answer(batch.answers)
         if batch.writes.outbox:
             self._publisher.notify()
             for message in batch.writes.outbox:

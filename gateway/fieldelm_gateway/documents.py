@@ -1,6 +1,7 @@
 """The JSON objects that go to MQTT (docs/reference/mqtt.md). Each carries an integer `schema`."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,7 +19,8 @@ from .verify import Verified
 SCHEMA = 1
 DELAYED_S = 60
 """an event that reaches the gateway later than this after it happened is marked as delayed"""
-_AGE_SATURATED_S = 0xFFFF
+_AT_LEAST_S = 0xFFFE
+_AGE_UNKNOWN_S = 0xFFFF  # the node has lost power since
 _UNKNOWN = -128  # of temperature and downlink SNR
 
 
@@ -106,8 +108,11 @@ class Topics:
         return topic.removeprefix(f"{self._base}/request/")
 
 
+_size = functools.cache(payloads.size)
+
+
 def _unpack(table: Any, plain: bytes) -> dict[str, int]:
-    size = payloads.size(table)
+    size = _size(table)
     if len(plain) != size:
         raise PayloadError(f"{len(plain)} bytes of payload, not {size}")
     values: dict[str, int] = payloads.unpack(table, plain)
@@ -180,8 +185,9 @@ def read_alert(plain: bytes) -> Alert:
 
 
 def event_ms(uplink: Uplink, alert: Alert) -> int:
-    """When it happened: reception − airtime − age."""
-    return uplink.received.epoch_ms - (uplink.airtime_us + 500) // 1000 - alert.age_s * 1000
+    """When it happened: reception − airtime − age; at the latest, where the node does not know its age."""
+    age_s = 0 if alert.age_s == _AGE_UNKNOWN_S else alert.age_s
+    return uplink.received.epoch_ms - (uplink.airtime_us + 500) // 1000 - age_s * 1000
 
 
 def event(verified: Verified, uplink: Uplink, alert: Alert, sequence: int) -> dict[str, Any]:
@@ -190,13 +196,14 @@ def event(verified: Verified, uplink: Uplink, alert: Alert, sequence: int) -> di
     A node that starts skips counters, so what a `boot` seems to miss if its HELLO was not heard may never have been sent.
     """
     node = verified.node
+    known = alert.age_s != _AGE_UNKNOWN_S
     return {
         "schema": SCHEMA,
         "id": f"{node.eui}-{verified.slot.check}-{sequence}",
         "type": alert.type,
         "name": node.name,
         "location": node.location,
-        "event_time": rfc3339(event_ms(uplink, alert)),
+        "event_time": rfc3339(event_ms(uplink, alert)) if known else None,
         **received(uplink),
         "severity": alert.severity,
         "verdict": alert.verdict,
@@ -204,8 +211,8 @@ def event(verified: Verified, uplink: Uplink, alert: Alert, sequence: int) -> di
         "bands": [band for number in alert.bands if (band := band_hz(node, number))],
         "mode": alert.mode,
         "policy": alert.policy,
-        "age_s": alert.age_s,
-        "age_saturated": alert.age_s == _AGE_SATURATED_S,
+        "age_s": alert.age_s if known else None,
+        "age_saturated": alert.age_s >= _AT_LEAST_S,
         "delayed": alert.age_s > DELAYED_S,
         "rssi": uplink.rssi,
         "snr": uplink.snr,

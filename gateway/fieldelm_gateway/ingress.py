@@ -65,8 +65,12 @@ class Radio(Protocol):
     def answer(self, token: int, data: bytes | None) -> None:
         """Send this, a second after the end of the uplink; None: there is no answer.
 
-        Every uplink gets exactly one of these.
+        Every uplink gets exactly one of these. It may wait for `flush`.
         """
+        ...
+
+    def flush(self) -> None:
+        """The answers of a round are complete: let them go."""
         ...
 
     def stop(self) -> None:

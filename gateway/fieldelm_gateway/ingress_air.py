@@ -60,6 +60,9 @@ class AirRadio:
         except OSError:
             self.counters.answers_failed += 1
 
+    def flush(self) -> None:
+        """They have gone."""
+
     def stop(self) -> None:
         """Hang up: time in the air goes on without us."""
         self._stopping.set()

@@ -36,7 +36,7 @@ class SerialRadio:
         self._clock = clock
         self._port: serial.Serial | None = None
         self._writing = threading.Lock()
-        self._out = bytearray(modem.MAX_ENCODED)
+        self._answers: list[bytes] = []  # encoded, for `flush`
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"modem {config.name}", daemon=True)
 
@@ -50,10 +50,17 @@ class SerialRadio:
         if data is None:
             return
         fields = {"token": token, "delay_ms": _ANSWER_DELAY_MS, "output_power": self.config.output_power}
+        self._answers.append(self._encoded(modem.TRANSMIT, fields, data))
+
+    def flush(self) -> None:
+        """Write the answers of a round together."""
+        answers, self._answers = self._answers, []
+        if not answers:
+            return
         try:
-            self._tell(modem.TRANSMIT, fields, data)
+            self._write(b"".join(answers))
         except (serial.SerialException, OSError):
-            self.counters.answers_failed += 1
+            self.counters.answers_failed += len(answers)
 
     def stop(self) -> None:
         """Let go of the port."""
@@ -102,18 +109,23 @@ class SerialRadio:
             finally:
                 self._port = None
 
-    def _tell(self, kind: int, fields: dict[str, int], data: bytes = b"") -> None:
-        table = modem.TABLES[kind]
-        message = bytearray(modem.MAX_MESSAGE)
+    def _tell(self, kind: int, fields: dict[str, int]) -> None:
+        self._write(self._encoded(kind, fields))
+
+    @staticmethod
+    def _encoded(kind: int, fields: dict[str, int], data: bytes = b"") -> bytes:
+        message, out = bytearray(modem.MAX_MESSAGE), bytearray(modem.MAX_ENCODED)
         message[0] = kind
-        end = payloads.pack_into(table, message, 1, fields)
+        end = payloads.pack_into(modem.TABLES[kind], message, 1, fields)
         message[end : end + len(data)] = data
+        return bytes(out[: modem.encode_into(out, message, end + len(data))])
+
+    def _write(self, data: bytes) -> None:
         with self._writing:
             port = self._port
             if port is None:
                 raise OSError("not connected")
-            length = modem.encode_into(self._out, message, end + len(data))
-            port.write(memoryview(self._out)[:length])
+            port.write(data)
 
     def _take(self, message: memoryview) -> None:
         table = modem.TABLES.get(message[0])

@@ -1,18 +1,18 @@
 """What one uplink means: the log row, the event or status, the command that is done, and the answer it gets."""
 
-import dataclasses
 import logging
 from collections.abc import Iterable
 
 from fieldelm import frame
 
-from . import commands, documents, downlink
+from . import airtime_account, commands, documents, downlink
 from .downlink import Exchange
 from .ingress import Uplink
 from .nodes import Node
 from .security import Suspicion
 from .state import Batch, State
 from .store import EVENTS, REST, TAG_KEY, Command, EventRow, FrameRow
+from .values import replace
 from .verify import ReplayError, Verified, verify
 
 log = logging.getLogger(__name__)
@@ -33,10 +33,14 @@ def handle(state: State, batch: Batch, uplink: Uplink) -> None:
             answer = _accept(state, batch, uplink)
         else:
             batch.frames["repeated"] += 1
-            if exchange.answer and exchange.repeats < _REPEATS and state.spend(uplink, exchange.answer):
+            if (
+                exchange.answer
+                and exchange.repeats < _REPEATS
+                and state.spend(batch, uplink, exchange.answer, exchange.share)
+            ):
                 answer = exchange.answer
                 row = state.nodes[int.from_bytes(uplink.data[1:3], "little")].row
-                batch.exchanges[row] = dataclasses.replace(exchange, repeats=exchange.repeats + 1)
+                batch.exchanges[row] = replace(exchange, repeats=exchange.repeats + 1)
     except frame.FrameError as error:
         batch.drops[error.reason] += 1
         _suspect(state, batch, uplink, error)
@@ -78,10 +82,8 @@ def _repeated(state: State, batch: Batch, uplink: Uplink) -> Exchange | None:
 def _accept(state: State, batch: Batch, uplink: Uplink) -> bytes | None:
     verified = verify(uplink.data, lambda node_id: state.node(batch, node_id))
     verified = _adopt_changes(state, batch, verified, uplink)
-    node = dataclasses.replace(
-        verified.node, keys=verified.node.keys_with(verified.slot), last_seen_ms=uplink.received.epoch_ms
-    )
-    verified = dataclasses.replace(verified, node=node)
+    node = replace(verified.node, keys=verified.node.keys_with(verified.slot), last_seen_ms=uplink.received.epoch_ms)
+    verified = replace(verified, node=node)
     try:
         node, outcome = _understand(state, batch, verified, uplink)
     except documents.PayloadError as error:
@@ -99,16 +101,18 @@ def _accept(state: State, batch: Batch, uplink: Uplink) -> bytes | None:
     _log(batch, verified, uplink, outcome)
     answer = _answer(state, batch, verified, uplink)
     if verified.counter == verified.slot.highest:
-        batch.exchanges[node.row] = Exchange(uplink.data, answer, uplink.received.monotonic_ms)
+        batch.exchanges[node.row] = Exchange(uplink.data, answer, uplink.received.monotonic_ms, share=_share(verified))
     return answer
 
 
 def _adopt_changes(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> Verified:
     # A key or a length of tag that a command has brought counts from the first frame under it on.
     node, slot = verified.node, verified.slot
+    if slot.pending is None and node.tag_next is None:
+        return verified
     if slot.pending is not None:
-        slot = dataclasses.replace(slot, pending=None)
-        node = dataclasses.replace(node, keys=(slot,))
+        slot = replace(slot, pending=None)
+        node = replace(node, keys=(slot,))
         batch.writes.keys_adopted.append((slot.check, node.row, slot.key_id))
         batch.notes.append(f"{node.name}: uses its new key, {slot.key_id}")
         batch.cards_changed = True
@@ -120,10 +124,10 @@ def _adopt_changes(state: State, batch: Batch, verified: Verified, uplink: Uplin
             command.arguments["key"] == TAG_KEY for command in state.waiting.of_node(node.row, "config_set")
         )
         used = verified.tag_bytes
-        node = dataclasses.replace(node, tag_bytes=used, tag_next=12 - used if undecided else None)
+        node = replace(node, tag_bytes=used, tag_next=12 - used if undecided else None)
         if (node.tag_bytes, node.tag_next) != (verified.node.tag_bytes, verified.node.tag_next):
             batch.writes.tags.append((node.tag_bytes, node.tag_next, node.row))
-    return dataclasses.replace(verified, node=node, slot=slot)
+    return replace(verified, node=node, slot=slot)
 
 
 def _log(batch: Batch, verified: Verified, uplink: Uplink, outcome: str) -> None:
@@ -191,13 +195,13 @@ def _alert(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> tu
         )
     )
     batch.notes.append(f"{node.name}: {alert.type} ({alert.severity})")
-    slot = dataclasses.replace(slot, last_sequence=max(sequence, slot.last_sequence or 0))
+    slot = replace(slot, last_sequence=max(sequence, slot.last_sequence or 0))
     alarm = node.alarm.with_event(told, documents.event_ms(uplink, alert))
     card = node.card
     if alert.type == "boot":  # counted here: a HELLO is also said by a node that has heard nothing for a day
-        card = dataclasses.replace(card, boots=card.boots + 1)
+        card = replace(card, boots=card.boots + 1)
         batch.cards_changed = True
-    return dataclasses.replace(node, keys=node.keys_with(slot), card=card, alarm=alarm), "accepted"
+    return replace(node, keys=node.keys_with(slot), card=card, alarm=alarm), "accepted"
 
 
 def _status(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> Node:
@@ -213,7 +217,7 @@ def _status(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> N
     else:
         batch.status_dropped += 1
     batch.documents.append((topic, text, not room))
-    card = dataclasses.replace(
+    card = replace(
         node.card,
         policy=document["policy"],
         heartbeat_s=document["heartbeat_s"],
@@ -221,15 +225,15 @@ def _status(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> N
     )
     batch.cards_changed |= card != node.card
     alarm = node.alarm.with_status(document, verified.slot.check, uplink.received.epoch_ms)
-    return dataclasses.replace(node, card=card, status=(key_id, verified.counter), status_document=text, alarm=alarm)
+    return replace(node, card=card, status=(key_id, verified.counter), status_document=text, alarm=alarm)
 
 
 def _hello(batch: Batch, verified: Verified) -> Node:
     node, last_sequence = documents.read_hello(verified.node, verified.plain)
     batch.cards_changed = True
     if verified.slot.last_sequence is None:
-        slot = dataclasses.replace(verified.slot, last_sequence=last_sequence)
-        return dataclasses.replace(node, keys=node.keys_with(slot))
+        slot = replace(verified.slot, last_sequence=last_sequence)
+        return replace(node, keys=node.keys_with(slot))
     return node
 
 
@@ -246,7 +250,7 @@ def _response(state: State, batch: Batch, verified: Verified, uplink: Uplink) ->
         return node
     result = commands.result_name(fields["result"])
     if result == "ok":
-        command = dataclasses.replace(command, answer=documents.read_answer(command.command, verified.plain))
+        command = replace(command, answer=documents.read_answer(command.command, verified.plain))
     _finish(state, batch, command, node, result, uplink)
     if result != "ok":
         return node
@@ -286,6 +290,13 @@ def _trace(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> No
         batch.writes.traces.append((document, node.row))
 
 
+def _share(verified: Verified) -> int:
+    # of the hour's airtime that the answer may use: an alarm may use all of it
+    if verified.kind == frame.ALERT and documents.read_alert(verified.plain).severity == "alarm":
+        return airtime_account.ALARM
+    return airtime_account.ROUTINE
+
+
 def _answer(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> bytes | None:
     # A waiting command answers any frame, and acknowledges it too; else those are acknowledged that ask.
     if not state.config.gateway.answers:
@@ -296,14 +307,14 @@ def _answer(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> b
         waiting = None  # its key is made, but not yet known here
     if waiting:
         data = downlink.command(node, slot, verified.counter, gateway, waiting)
-        if state.spend(uplink, data):
+        if state.spend(batch, uplink, data, airtime_account.ALARM):
             batch.writes.commands_sent.append(waiting.id)
             batch.frames["commands_sent"] += 1
             return data
     if not verified.ack_wanted:
         return None
     data = downlink.ack(node, slot, verified.counter, gateway, more=waiting is not None)
-    if state.spend(uplink, data):
+    if state.spend(batch, uplink, data, _share(verified)):
         batch.frames["acknowledged"] += 1
         return data
     batch.frames["acknowledgements_withheld"] += 1

@@ -1,12 +1,12 @@
 """Is this frame what it claims to be? First the tag, then the counter."""
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fieldelm import frame, payloads
 
 from .nodes import KeySlot, Node
+from .values import replace
 
 WINDOW_BITS = 64
 _ALL = (1 << WINDOW_BITS) - 1
@@ -49,31 +49,21 @@ def verify(data: bytes, find_node: Callable[[int], Node | None]) -> Verified:
     if slot is None:
         raise frame.TagError(f"{node.name} has no key {header.key_id}")
     if slot.pending is not None and (before := node.active()):  # counters and sequences go on under a new key
-        slot = dataclasses.replace(
+        slot = replace(
             slot, highest=before.highest, seen=before.seen, last_sequence=before.last_sequence, check=before.check
         )
     counter = header.counter if header.kind == frame.HELLO else frame.extend(header.counter, slot.highest or 0)
     plain, tag_bytes = _open(data, header, node, slot, counter)
-    heard = Verified(
-        node=node,
-        slot=slot,
-        kind=header.kind,
-        ack_wanted=header.ack_wanted,
-        counter=counter,
-        lost_before=None,
-        plain=plain,
-        tag_bytes=tag_bytes,
-    )
     try:
         highest, seen = accept(slot.highest, slot.seen, counter)
     except frame.FrameError as error:
+        heard = Verified(node, slot, header.kind, header.ack_wanted, counter, None, plain, tag_bytes)
         raise ReplayError(str(error), heard) from None
     lost_before = None
     if slot.highest is not None and counter > slot.highest and header.kind != frame.HELLO:
         lost_before = counter - slot.highest - 1
-    return dataclasses.replace(
-        heard, slot=dataclasses.replace(slot, highest=highest, seen=seen), lost_before=lost_before
-    )
+    slot = replace(slot, highest=highest, seen=seen)
+    return Verified(node, slot, header.kind, header.ack_wanted, counter, lost_before, plain, tag_bytes)
 
 
 def _open(data: bytes, header: frame.Header, node: Node, slot: KeySlot, counter: int) -> tuple[bytes, int]:
@@ -87,9 +77,7 @@ def _open(data: bytes, header: frame.Header, node: Node, slot: KeySlot, counter:
             continue
         buffer = bytearray(data)
         try:
-            start, end = frame.open_into(
-                buffer, len(data), slot.cipher, nonce, eui, counter, frame.UPLINK, tag_bytes
-            )
+            start, end = frame.open_into(buffer, len(data), slot.cipher, nonce, eui, counter, frame.UPLINK, tag_bytes)
         except frame.TagError:
             continue
         return bytes(buffer[start:end]), tag_bytes

@@ -40,11 +40,15 @@ class ScriptedNode:
         self.sequence = 0
         self.tag_bytes = made.config.get("link", {}).get("tag_bytes", 4)
 
-    def seal(self, kind: int, plain: bytes, *, ack: bool = False, key_id: int | None = None, cipher: Ccm | None = None) -> bytes:
+    def seal(
+        self, kind: int, plain: bytes, *, ack: bool = False, key_id: int | None = None, cipher: Ccm | None = None
+    ) -> bytes:
         """A new frame with the next counter."""
         self.counter += 1
         buffer = bytearray(300)
-        start = frame.header_into(buffer, kind, ack, self.key_id if key_id is None else key_id, self.node_id, self.counter)
+        start = frame.header_into(
+            buffer, kind, ack, self.key_id if key_id is None else key_id, self.node_id, self.counter
+        )
         buffer[start : start + len(plain)] = plain
         end = frame.seal_into(
             buffer,
@@ -183,6 +187,9 @@ class BenchRadio:
     def answer(self, token: int, data: bytes | None) -> None:
         self.before_answer()
         self.answers.append((token, data))
+
+    def flush(self) -> None:
+        pass
 
     def stop(self) -> None:
         pass

@@ -176,11 +176,14 @@ def test_a_port_that_this_user_may_not_use_is_named_with_the_mend():
 def test_a_modem_that_cannot_send_is_counted(world, radio):
     radio, _ = radio
     radio.answer(1, b"\x45" + bytes(13))
+    radio.flush()
     wait_for(lambda: radio.counters.answers == 1)
     world.modem.result = 1
     radio.answer(2, b"\x45" + bytes(13))
+    radio.flush()
     wait_for(lambda: radio.counters.answers_failed == 1)
     radio.answer(3, None)
     radio.answer(4, b"\x45" + bytes(13))
+    radio.flush()
     wait_for(lambda: radio.counters.answers_failed == 2)
     assert sorted(world.modem.sent) == [1, 2, 4]

@@ -1,9 +1,14 @@
 """Which frames the gateway believes."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from fieldelm import frame
+from fieldelm_gateway import values
+from fieldelm_gateway.alarm import Alarm
+from fieldelm_gateway.nodes import Card, Node
 from fieldelm_gateway.verify import WINDOW_BITS, accept
 
 
@@ -183,3 +188,14 @@ def test_extension_stays_within_half_a_turn(reference):
         number = reference + step
         if 0 <= number <= 0xFFFF_FFFF:
             assert frame.extend(number & 0xFFFF, reference) == number
+
+
+def test_a_changed_value_is_what_dataclasses_would_make_of_it():
+    node = Node(1, "e", 2, "fan", "roof", 4, (), Card(boots=3))
+    for changes in ({}, {"name": "pump"}, {"card": Card(), "last_seen_ms": 7, "alarm": Alarm(active=True)}):
+        assert values.replace(node, **changes) == dataclasses.replace(node, **changes)
+    assert node.name == "fan"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        values.replace(node, name="pump").name = "mixer"
+    with pytest.raises(TypeError, match="Node has no nmae"):
+        values.replace(node, nmae="pump")

@@ -36,6 +36,9 @@ class BenchRadio:
         """What the core decided."""
         self.answers.append((token, data))
 
+    def flush(self) -> None:
+        """They are there."""
+
     def stop(self) -> None:
         """Nothing runs."""
 
