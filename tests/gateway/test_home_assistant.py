@@ -126,7 +126,7 @@ def test_every_control_is_a_request_that_the_gateway_takes(told):
             payload = _render(component["command_template"], value=values.get(key, "PRESS"))
             bench.core.step([Request(component["command_topic"].rsplit("/", 1)[1], payload.encode())])
             pressed.append(key)
-    assert len(pressed) == 13
+    assert len(pressed) == 14
     answers = [topic for (topic,) in bench.rows("SELECT payload FROM outbox WHERE topic LIKE '%response%'")]
     assert not [answer for answer in answers if '"error"' in answer]
     rows = bench.rows("SELECT who, via, action FROM maintenance WHERE who <> 'unknown'")
