@@ -8,14 +8,15 @@ import logging
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from . import database
+from . import database, numbers
 from .errors import DatabaseError, GatewayError, UsageError
 
 log = logging.getLogger(__name__)
 
-_ESSENTIALS = ("node", "node_key", "command")
+_ESSENTIALS = ("node", "node_key", "command", "setting")
 DAILY_S = 86_400
 
 
@@ -24,22 +25,38 @@ def daily_path(path: Path) -> Path:
     return path.with_name(path.name + ".nodes")
 
 
-def write(path: Path, target: Path) -> int:
-    """Copy the whole database; return the bytes. Raises GatewayError; then `target` is as it was."""
+def write(path: Path, target: Path, number: int | None = None) -> int:
+    """Copy the whole database; return the bytes. Raises GatewayError; then `target` is as it was.
+
+    `number`: the gateway's, by its configuration; whoever goes on with the copy must not use it.
+    """
     if not path.is_file():
         raise UsageError(f"{path} does not exist: there is nothing to copy")
     if target.is_dir():
         target = target / f"gateway-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.db"
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
-            copy(source, target)
+            copy(source, target, lambda part: _mark(part, number))
             return target.stat().st_size
     except sqlite3.Error as error:
         raise database.explain(path, error) from None
 
 
-def copy(source: sqlite3.Connection, target: Path) -> None:
-    """Copy an open database into a file of mode 0600 that appears when it is complete. Raises sqlite3.Error or UsageError."""
+def _mark(part: Path, number: int | None, substitute: int | None = None) -> None:
+    # brought up to date, and marked as a copy
+    with contextlib.closing(database.connect(part)) as marked:
+        with database.transaction(marked, part):
+            numbers.mark_copy(marked, number)
+            if substitute is not None:
+                numbers.substitute(marked, substitute)
+        marked.execute("PRAGMA journal_mode = DELETE")
+
+
+def copy(source: sqlite3.Connection, target: Path, mark: Callable[[Path], None] | None = None) -> None:
+    """Copy an open database into a file of mode 0600 that appears when it is complete and `mark` has been at it.
+
+    Raises sqlite3.Error or UsageError.
+    """
     part = target.with_name(target.name + ".part")
     try:
         part.unlink(missing_ok=True)
@@ -50,6 +67,8 @@ def copy(source: sqlite3.Connection, target: Path) -> None:
         with contextlib.closing(sqlite3.connect(part)) as copied:
             source.backup(copied)
             copied.execute("PRAGMA journal_mode = DELETE")
+        if mark:
+            mark(part)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(target)
@@ -58,9 +77,10 @@ def copy(source: sqlite3.Connection, target: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def restore(source: Path, path: Path) -> Path | None:
+def restore(source: Path, path: Path, number: int | None = None, substitute: int | None = None) -> Path | None:
     """Put a copy into the place of the database; return where the old one was moved, if there was one.
 
+    `number`: the gateway's, by its configuration, which is spent by that; `substitute`: the one that it shall answer under.
     Raises UsageError, or DatabaseError if a gateway runs on it or the copy is no good; then nothing has changed.
     """
     if not source.is_file():
@@ -68,9 +88,12 @@ def restore(source: Path, path: Path) -> Path | None:
     _check(source)
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     with database.lock(path):
-        moved = set_aside(path, "replaced") if path.exists() else None
+        prepared = path.with_name(path.name + ".restored")
         with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as copied:
-            copy(copied, path)
+            copy(copied, prepared, lambda part: _mark(part, number, substitute))
+        moved = set_aside(path, "replaced") if path.exists() else None
+        prepared.replace(path)
+        _sync_folder(path)
     return moved
 
 
@@ -128,7 +151,8 @@ def write_daily(path: Path) -> None:
         raise database.explain(path, error) from None
 
 
-def _copy_essentials(source: sqlite3.Connection, target: Path) -> int:
+def _copy_essentials(source: sqlite3.Connection, target: Path, number: int | None = None) -> int:
+    # marked as a copy; it goes on by itself if `number`, the gateway's by its configuration, is given
     part = target.with_name(target.name + ".part")
     for ending in ("", "-wal", "-shm"):
         part.with_name(part.name + ending).unlink(missing_ok=True)
@@ -139,9 +163,14 @@ def _copy_essentials(source: sqlite3.Connection, target: Path) -> int:
         for table in _ESSENTIALS:
             known = [row[1] for row in made.execute(f"PRAGMA table_info({table})")]
             columns = [row[1] for row in source.execute(f"PRAGMA table_info({table})") if row[1] in known]
+            if not columns:  # of an older schema
+                continue
             names, marks = ", ".join(columns), ", ".join("?" * len(columns))
             rows = source.execute(f"SELECT {names} FROM {table}")  # noqa: S608
             made.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608
+        numbers.mark_copy(made, number)
+        if number is not None:
+            numbers.substitute_or_listen(made)
         made.execute("COMMIT")
         count: int = made.execute("SELECT count(*) FROM node_key").fetchone()[0]
         made.execute("PRAGMA journal_mode = DELETE")
@@ -155,9 +184,10 @@ def _copy_essentials(source: sqlite3.Connection, target: Path) -> int:
     return count
 
 
-def recover(path: Path) -> None:
+def recover(path: Path, number: int = 1) -> None:
     """Move a damaged database aside and begin a new one with the nodes that can be saved. Raises GatewayError.
 
+    The new one's gateway answers under another number than `number`, the configuration's: see `numbers`.
     Nodes and keys come out of the damaged file if they can be read there, else from the daily copy.
     """
     with database.lock(path):
@@ -167,7 +197,7 @@ def recover(path: Path) -> None:
                 with contextlib.closing(
                     sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)
                 ) as connection:
-                    count = _copy_essentials(connection, path)
+                    count = _copy_essentials(connection, path, number)
             except (sqlite3.Error, GatewayError, OSError):
                 continue
             log.error(

@@ -135,11 +135,11 @@ def _migrate(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
     """All or nothing, and on the disk when it ends. Raises GatewayError when the database cannot be written."""
     try:
         connection.execute("BEGIN IMMEDIATE")
-        yield
+        yield connection
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         _roll_back(connection)

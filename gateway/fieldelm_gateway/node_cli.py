@@ -21,10 +21,11 @@ _PATIENCE_S = 3.0
 
 def add_by(parser: argparse.ArgumentParser) -> None:
     """Who does it."""
-    parser.add_argument("--by", metavar="WHO", default=_whoami(), help=f"who asks, for the log; default: {_whoami()}")
+    parser.add_argument("--by", metavar="WHO", default=whoami(), help=f"who asks, for the log; default: {whoami()}")
 
 
-def _whoami() -> str:
+def whoami() -> str:
+    """User and machine, for the log."""
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (OSError, KeyError):  # a user without a name

@@ -1,13 +1,14 @@
 """Under which number a gateway answers, so that no nonce ever comes again.
 
-A downlink's nonce is EUI, uplink counter and the gateway's number. A gateway that goes on with an older copy of its database does
-not know which uplinks it has answered since; if somebody replays one, its answer would be another text under a nonce that was used.
-So every copy notes that the number it was made under is spent, and who goes on with it takes another one. Nodes believe
-gateways 1 to 4 unless they were provisioned otherwise.
+A downlink's nonce is EUI, uplink counter and the gateway's number. A gateway that goes on with an older copy of its
+database does not know which uplinks it has answered since; if somebody replays one, its answer would be another text under
+a nonce that was used. So every copy notes that the number it was made under is spent, and who goes on with it takes
+another one. Nodes believe gateways 1 to 4 unless they were provisioned otherwise.
 """
 
 import dataclasses
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable
 
@@ -15,7 +16,10 @@ from .config import GatewayConfig
 from .errors import UsageError
 from .store import Store
 
+log = logging.getLogger(__name__)
+
 BELIEVED = (1, 2, 3, 4)
+_LISTEN = 0  # as substitute
 _READ = "SELECT value FROM setting WHERE name = ?"
 _WRITE = "INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)"
 
@@ -42,7 +46,7 @@ def spend(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
 
 
 def mark_copy(connection: sqlite3.Connection, number: int | None) -> None:
-    """This is a copy: what its gateway has answered under, and `number` of the configuration, is spent."""
+    """A copy is made: what its gateway has answered under, and `number` of the configuration, is spent."""
     spend(connection, used(connection) | ({number} if number else set()))
     connection.execute("DELETE FROM setting WHERE name IN ('number', 'substitute')")
 
@@ -54,11 +58,19 @@ def free(connection: sqlite3.Connection, *, from_above: bool = False) -> int | N
     return (left[-1] if from_above else left[0]) if left else None
 
 
+def substitute_or_listen(connection: sqlite3.Connection) -> None:
+    """Nobody is asked: answer under the highest number that is left, or only listen if none is."""
+    left = free(connection, from_above=True)
+    connection.execute(_WRITE, ("substitute", str(left or _LISTEN)))
+
+
 def substitute(connection: sqlite3.Connection, number: int) -> None:
     """Answer under this number where that of the configuration is spent. Raises UsageError if it is spent as well."""
     taken = spent(connection)
     if number in taken:
-        raise UsageError(f"number {number} is spent, too: take one that is none of {', '.join(map(str, sorted(taken)))}")
+        raise UsageError(
+            f"number {number} is spent, too: take one that is none of {', '.join(map(str, sorted(taken)))}"
+        )
     connection.execute(_WRITE, ("substitute", str(number)))
 
 
@@ -66,18 +78,25 @@ def claim(store: Store, config: GatewayConfig) -> GatewayConfig:
     """The configuration with the number that the gateway answers under. Raises UsageError, with the mend, if there is none."""
     if not config.gateway.answers:
         return config
+    mend = (
+        "set number, under [gateway], to one that no other gateway has and that the nodes believe "
+        "(link.gateways, by default 1 to 4)"
+    )
     number = config.gateway.number
     with store.transaction() as connection:
         taken = spent(connection)
         if number in taken:
             given = _get(connection, "substitute")
             if given is None or int(given) in taken:
-                left = free(connection)
-                mend = f"set number = {left or 'another'} under [gateway]"
                 raise UsageError(
-                    f"{store.path} is a copy: gateway number {number} may have answered frames that it does not know. "
-                    f"{mend}, or a number that no other gateway has and the nodes believe (link.gateways, by default 1 to 4)"
+                    f"{store.path} is a copy: gateway number {number} may have answered frames that it does not know: "
+                    f"{mend}; spent: {', '.join(map(str, sorted(taken)))}"
                 )
             number = int(given)
-        connection.execute(_WRITE, ("number", str(number)))
+            if number == _LISTEN:
+                log.error("every number that nodes believe is spent: this gateway only listens. %s", mend)
+                return dataclasses.replace(config, gateway=dataclasses.replace(config.gateway, answers=False))
+            log.warning("number %d is spent: this gateway answers as number %d", config.gateway.number, number)
+        if _get(connection, "number") != str(number):
+            connection.execute(_WRITE, ("number", str(number)))
     return dataclasses.replace(config, gateway=dataclasses.replace(config.gateway, number=number))

@@ -22,7 +22,8 @@ _STRANGE_IN_A_ROW = 3
 _MESSAGES = {
     "forgery": "frames in its name do not carry its key: somebody forges them, or it was provisioned elsewhere",
     "replay": "its frames come again: somebody replays them",
-    "clone": "two nodes use its key, or it has lost its counters: give it a new one, `fieldelm provision --new-key`",
+    "clone": "two nodes use its key, it has lost its counters, or old recordings are played back: if it stands alone, give "
+    "it a new key, `fieldelm provision --new-key`",
     "unknown_nodes": "many frames of nodes that are not known here: somebody tries, or a neighbour uses this channel",
     "flood": "many frames that are not believed: somebody floods the channel, or a neighbour uses it",
     "same_number": "it answers a command that this gateway has not sent: another gateway has the same [gateway] number",
@@ -100,7 +101,9 @@ class Guard:
         known = list(logged(row, heard.slot.key_id, heard.counter))
         if (heard.kind, heard.plain) in known:
             return []
-        if not known:  # behind, and yet never heard: once it may have been caught and held back, but not again and again
+        if (
+            not known
+        ):  # behind, and yet never heard: once it may have been caught and held back, but not again and again
             last, times = self._strange.get(row, (-1, 0))
             times = times + 1 if heard.counter > last else 1
             self._strange[row] = (heard.counter, times)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fieldelm import __version__
 
-from . import backup, broker, database, documents
+from . import backup, broker, database, documents, numbers
 from .clock import AirClock, Clock, HostClock
 from .config import GatewayConfig
 from .core import Core, Inbox, Reached, Stop
@@ -67,6 +67,12 @@ class Gateway:
         self._inbox: Inbox = queue.SimpleQueue()
         self._store = Store(path, create=True)
         self._lock = database.lock(path)
+        try:
+            self.config = config = numbers.claim(self._store, config)
+        except GatewayError:
+            self._lock.close()
+            self._store.close()
+            raise
         self._radios, clock = make_radios(config)
         self.publisher = Publisher(config, Store(path, read_only=True), self._inbox.put)
         self.live = Live()
@@ -124,7 +130,7 @@ def run(config: GatewayConfig) -> None:
     try:
         gateway = Gateway(config)
     except DamagedError:
-        backup.recover(config.database_path())
+        backup.recover(config.database_path(), config.gateway.number)
         gateway = Gateway(config)
     asked: list[int] = []
 
@@ -156,6 +162,6 @@ def run(config: GatewayConfig) -> None:
     gateway.stop()
     log.info("stopped")
     if isinstance(gateway.failure, DamagedError):
-        backup.recover(config.database_path())
+        backup.recover(config.database_path(), config.gateway.number)
     if gateway.failure:
         raise gateway.failure

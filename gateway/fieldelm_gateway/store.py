@@ -257,7 +257,7 @@ class Store:
         except sqlite3.Error as error:
             raise database.explain(self.path, error) from None
 
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """A transaction for `add_node`, `replace_key` and `add_command`."""
         return database.transaction(self._connection, self.path)
 
@@ -405,9 +405,7 @@ _INSERT_EVENT = _insert("event", EventRow)
 _INSERT_MAINTENANCE = _insert("maintenance", MaintenanceRow)
 _UPDATE_NODE = (
     "UPDATE node SET last_seen_ms = ?, status_key_id = ?, status_counter = ?, status_document = ?, "  # noqa: S608
-    "alarm_document = ?, "
-    + ", ".join(f"{name} = ?" for name in _CARD)
-    + " WHERE id = ?"
+    "alarm_document = ?, " + ", ".join(f"{name} = ?" for name in _CARD) + " WHERE id = ?"
 )
 _NEXT_SEQUENCE = (
     "UPDATE node SET last_command_sequence = last_command_sequence % 65535 + 1 WHERE id = ?"

@@ -97,6 +97,15 @@ def test_backup_while_it_runs_and_restore_when_it_does_not(world):
     world.database.unlink()
     done = _fieldelm(world, "gateway", "restore", str(copy))
     assert done.returncode == 0, done.stderr
+    assert "number 1 is spent" in done.stdout
+    refused = _fieldelm(world, "gateway", "run")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "is a copy: gateway number 1 may have answered" in refused.stderr
+    for number in ("1", "256"):
+        refused = _fieldelm(world, "gateway", "restore", str(copy), "--number", number)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    done = _fieldelm(world, "gateway", "restore", str(copy), "--number", "2")
+    assert done.returncode == 0, done.stderr
     world.start_gateway()
     world.modem.exchange(node.alert())
     subscriber.wait_for("/event", 2)
@@ -148,8 +157,9 @@ def test_a_damaged_database_is_moved_aside_and_the_nodes_live_on(world, how):
             assert world.gateway.process.wait(20) == 1
             continue
         break
-    assert node.open(world.modem.exchange(node.alert()))[0]
+    assert node.open(world.modem.exchange(node.alert()), gateway=4)[0]  # what it answered since the copy is not known
     said = world.gateway.said()
+    assert "number 1 is spent: this gateway answers as number 4" in said
     (moved,) = [path for path in world.folder.glob("gateway.db.damaged-*") if not path.name.endswith(("-wal", "-shm"))]
     assert f"is now {moved.name}" in said
     assert "Traceback" not in said

@@ -31,7 +31,7 @@ def test_nodes_are_made_and_their_labels_tell_no_secret(tmp_path):
         config = json.loads(path.read_text())
         assert (config["eui"], config["node_id"], config["name"]) == (node.eui, node.node_id, node.name)
         assert config["options"] == {"air": "127.0.0.1:7500"}
-        assert node_config.check(config)["link"]["gateways"] == [1]
+        assert node_config.check(config)["link"]["gateways"] == [1, 2, 3, 4]
         assert f"node {node.node_id}  EUI {node.eui}  {node.name}  roof" in done.stdout
         assert config["keys"]["0"] not in done.stdout
     keys = {json.loads(path.read_text())["keys"]["0"] for path in tmp_path.glob("nodes/*/config.json")}

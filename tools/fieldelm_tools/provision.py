@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from fieldelm import config as node_config
-from fieldelm_gateway import config as gateway_config
+from fieldelm_gateway import config as gateway_config, maintenance, numbers
 from fieldelm_gateway.cipher import check_value
+from fieldelm_gateway.clock import Instant
 from fieldelm_gateway.config import GatewayConfig
+from fieldelm_gateway.documents import Topics
+from fieldelm_gateway.node_cli import whoami
 from fieldelm_gateway.nodes import Node, find
 from fieldelm_gateway.store import Store
 
@@ -100,6 +103,7 @@ def provision(
                 config = {**config, "keys": {"0": key.hex()}, "key_id": 0}
                 with store.transaction():
                     store.replace_key(known.row, key)
+                    _note_new_key(store, gateway, known)
                     _write(path.with_suffix(_NEW), config)
                 path.with_suffix(_NEW).replace(path)
             return Provisioned(known.eui, known.node_id, name, known.location, path.parent, config, new=False)
@@ -138,6 +142,14 @@ def _taken(path: Path, nodes: Sequence[Node], database: Path) -> str:
     )
 
 
+def _note_new_key(store: Store, gateway: GatewayConfig, node: Node) -> None:
+    # whoever looks at the node's events sees why their numbers begin again
+    now = Instant(time.time_ns() // 1_000_000, 0, synced=True)
+    row = maintenance.record(node, f"provision-{secrets.token_hex(8)}", "new_key", {}, whoami(), "command line", now)
+    store.add_maintenance(row)
+    store.add_message(Topics(gateway.base_topic()).maintenance(node.eui), row.document, now.epoch_ms)
+
+
 def try_out(
     name: str, location: str, board: str, gateway: GatewayConfig, sections: Mapping[str, Any], where: str
 ) -> None:
@@ -162,7 +174,7 @@ def _check_location(location: str) -> None:
 
 def _again(path: Path, known: Node, database: Path, *, mismatch: bool) -> dict[str, Any]:
     """The configuration of a node that was made before; `mismatch`: its key may be another one, the file may be missing."""
-    slot = known.slot(0)
+    slot = known.active()
     for file in (path, path.with_suffix(_NEW)):  # the second where the first time ended in the middle
         config = _read(file)
         if config.get("eui") == known.eui and slot and key_check(config) == slot.check:
@@ -216,6 +228,11 @@ def merged(config: Mapping[str, Any], sections: Mapping[str, Any], where: str) -
     return result
 
 
+def _believed(number: int) -> list[int]:
+    # and those that it takes after a copy of its database was restored
+    return sorted({number, *[other for other in numbers.BELIEVED if other != number][:3]})
+
+
 def _node_config(
     eui: str,
     node_id: int,
@@ -236,7 +253,7 @@ def _node_config(
         "keys": {"0": key.hex()},
         "key_id": 0,
         "radio": {key: getattr(gateway.radio[0], key) for key in _RADIO_KEYS},
-        "link": {"gateways": [gateway.gateway.number]},
+        "link": {"gateways": _believed(gateway.gateway.number)},
     }
     return merged(config, sections, where)
 
