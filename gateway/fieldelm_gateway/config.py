@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
+from fieldelm import regions
+
 from .errors import ConfigError
 
 Check = Callable[[Any], str | None]
@@ -52,9 +54,9 @@ def _file(value: str) -> str | None:
 
 
 def _duty_cycle(value: float | str) -> str | None:
-    if value == "unlimited" or (isinstance(value, int | float) and 0 < value <= 1):
+    if value in ("plan", "unlimited") or (isinstance(value, int | float) and 0 < value <= 1):
         return None
-    return 'a fraction above 0 up to 1, or "unlimited"'
+    return '"plan", a fraction above 0 up to 1, or "unlimited"'
 
 
 def _topic(value: str) -> str | None:
@@ -191,6 +193,11 @@ class Radio:
     address: str = setting("127.0.0.1:7500", "Of the simulated air.", _host_and_port, shown=False)
     x: float = setting(0.0, "Place in the simulated air, m.", shown=False)
     y: float = setting(0.0, "Place in the simulated air, m.", shown=False)
+    plan: str = setting(
+        "EU868",
+        'Regional plan, "EU868" or "US915", that says which channels are allowed and for how long; or "none".',
+        _one_of(*regions.PLANS),
+    )
     freq_khz: int = setting(868_100, "Carrier, kHz.", between(137_000, 1_020_000))
     sf: int = setting(9, "Spreading factor; all nodes of this radio use the same.", between(7, 12))
     bw: str = setting("125", "Bandwidth, kHz.", _one_of("62.5", "125", "250", "500"))
@@ -198,8 +205,8 @@ class Radio:
     preamble_len: int = setting(8, "Symbols.", between(6, 1000))
     output_power: int = setting(14, "Of acknowledgements and commands, dBm.", between(-9, 22))
     duty_cycle: float | str = setting(
-        0.01,
-        'Share of each hour that it may transmit, by law 0.01 in most of Europe\'s 868 MHz band; or "unlimited".',
+        "plan",
+        'Share of each hour that it may transmit: "plan" for what the plan allows, a smaller fraction, or "unlimited".',
         _duty_cycle,
     )
 
@@ -288,6 +295,11 @@ def read(text: str, where: str) -> GatewayConfig:
     if not isinstance(radios, list) or not radios:
         raise ConfigError(f"{where}: radio must be one or more [[radio]] sections, with two brackets")
     values["radio"] = tuple(_section(Radio, table, f"{where}: [[radio]]") for table in radios)
+    for radio in values["radio"]:
+        try:
+            regions.hour_us(radio.plan, radio.freq_khz, radio.bw)
+        except ValueError as error:
+            raise ConfigError(f"{where}: [[radio]]: {error}") from None
     names = [radio.name for radio in values["radio"]]
     if len(set(names)) < len(names):
         raise ConfigError(f'{where}: [[radio]]: two radios have the same name: give each its own "name"')

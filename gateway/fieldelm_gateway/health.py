@@ -7,8 +7,8 @@ from typing import Any
 from fieldelm import codes
 
 from . import documents
+from .airtime_account import AirtimeAccount
 from .clock import Instant, rfc3339
-from .downlink import DutyCycle
 from .ingress import Radio, health_card
 from .nodes import Node
 
@@ -81,7 +81,7 @@ def document(
     tally: Tally,
     now: Instant,
     radios: Sequence[Radio],
-    duty: dict[str, DutyCycle],
+    duty: dict[str, AirtimeAccount],
     queue: dict[str, Any],
     mqtt: dict[str, Any],
     nodes: dict[str, int],
@@ -94,7 +94,7 @@ def document(
     for radio in radios:
         budget = duty[radio.config.name]
         limit = None if budget.limit_us is None else budget.limit_us // 1000
-        used = budget.used_us(now.monotonic_ms) // 1000
+        used = budget.used_us(now) // 1000
         cards.append({**health_card(radio), "airtime_last_hour_ms": used, "airtime_limit_ms": limit})
     return documents.dump(
         {

@@ -4,14 +4,18 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from . import commands
+from .airtime_account import AirtimeAccount
 from .clock import Instant
 from .config import GatewayConfig
 from .documents import Topics, TracePart
-from .downlink import DutyCycle, Exchange
+from .downlink import Exchange
 from .ingress import Radio, Uplink, airtime_us
 from .nodes import Node
 from .security import Guard
-from .store import EVENTS, REST, OutboxRow, Store, Writes
+from .store import EVENTS, REST, AirtimeRow, OutboxRow, Store, Writes
+
+_ANSWERED_MS = 1000
+"""from the end of an uplink to its answer"""
 
 
 @dataclass(slots=True)
@@ -56,7 +60,7 @@ class State:
         self.store = store
         self.topics = Topics(config.base_topic())
         self.radios = {radio.config.name: radio for radio in radios}
-        self.duty = {name: DutyCycle(_limit(radio.config.duty_cycle)) for name, radio in self.radios.items()}
+        self.duty = {name: AirtimeAccount(radio.config, store) for name, radio in self.radios.items()}
         self.nodes: dict[int, Node] = {}
         """by node id"""
         self.rows: dict[int, Node] = {}
@@ -90,10 +94,15 @@ class State:
         batch.writes.outbox.append(OutboxRow(0, lane, topic, payload, retain, now_ms))
         return True
 
-    def spend(self, uplink: Uplink, answer: bytes) -> bool:
-        """Account for the airtime of an answer; false if the law does not leave any."""
+    def spend(self, batch: Batch, uplink: Uplink, answer: bytes, share: int) -> bool:
+        """Account for the airtime of an answer; false if the law, or what is kept for alarms, does not leave any."""
         airtime = airtime_us(self.radios[uplink.radio].config, len(answer))
-        return self.duty[uplink.radio].spend(uplink.received.monotonic_ms, airtime)
+        heard = uplink.received
+        begins = Instant(heard.epoch_ms + _ANSWERED_MS, heard.monotonic_ms + _ANSWERED_MS, heard.synced)
+        spent = self.duty[uplink.radio].spend(begins, airtime, share)
+        if isinstance(spent, AirtimeRow):
+            batch.writes.airtime[uplink.radio] = spent
+        return spent is not False
 
     def replace(self, node: Node) -> None:
         """A node has changed in a way that need not be stored at once."""
@@ -109,7 +118,3 @@ class State:
         for lane in (EVENTS, REST):
             added = sum(1 for row in batch.writes.outbox if row.lane == lane)
             self.outbox[lane] += added - batch.published[lane]
-
-
-def _limit(duty_cycle: float | str) -> float | None:
-    return None if isinstance(duty_cycle, str) else duty_cycle

@@ -86,6 +86,19 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class AirtimeRow:
+    """What a radio has transmitted in one minute."""
+
+    radio: str
+    slot: int
+    """0 to 60, used in turn"""
+    minute: int
+    """since 1970"""
+    synced: bool
+    airtime_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class MaintenanceRow:
     """What somebody did."""
 
@@ -127,6 +140,8 @@ class Writes:
     """nodes with another name, location or shaft speed"""
     inbox_answers: list[tuple[str, int]] = field(default_factory=list)
     """answer, row"""
+    airtime: dict[str, AirtimeRow] = field(default_factory=dict)
+    """by radio: the minute that an answer ends in, with what was in it before"""
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)
@@ -334,6 +349,15 @@ class Store:
         """Whether this gateway has sent, or is about to send, such a command."""
         return bool(self._rows("SELECT 1 FROM command WHERE node = ? AND sequence = ?", (node, sequence)))
 
+    def airtime(self, radio: str) -> list[AirtimeRow]:
+        """What a radio has transmitted; older minutes than an hour may be among them."""
+        rows = self._rows("SELECT * FROM airtime WHERE radio = ?", (radio,))
+        return [AirtimeRow(**dict(row) | {"synced": bool(row["synced"])}) for row in rows]
+
+    def put_airtime(self, row: AirtimeRow) -> None:
+        """A minute of a radio; inside a transaction."""
+        self.write(_PUT_AIRTIME, _values(row))
+
     def outbox_counts(self) -> tuple[int, int]:
         """Messages waiting: events, the rest."""
         counts = {row[0]: row[1] for row in self._rows("SELECT lane, count(*) FROM outbox GROUP BY lane")}
@@ -392,6 +416,7 @@ class Store:
                 [(node.name, node.location, node.shaft_hz, node.row) for node in writes.described],
             )
             connection.executemany("UPDATE inbox SET answer = ? WHERE id = ?", writes.inbox_answers)
+            connection.executemany(_PUT_AIRTIME, [_values(row) for row in writes.airtime.values()])
             return [self.add_command(command) for command in writes.commands_new]
 
 
@@ -403,6 +428,7 @@ def _insert(table: str, row: type) -> str:
 _INSERT_FRAME = _insert("frame", FrameRow)
 _INSERT_EVENT = _insert("event", EventRow)
 _INSERT_MAINTENANCE = _insert("maintenance", MaintenanceRow)
+_PUT_AIRTIME = _insert("airtime", AirtimeRow).replace("INSERT", "INSERT OR REPLACE", 1)
 _UPDATE_NODE = (
     "UPDATE node SET last_seen_ms = ?, status_key_id = ?, status_counter = ?, status_document = ?, "  # noqa: S608
     "alarm_document = ?, " + ", ".join(f"{name} = ?" for name in _CARD) + " WHERE id = ?"
@@ -414,7 +440,7 @@ _NEXT_SEQUENCE = (
 _UPDATE_KEY = "UPDATE node_key SET highest = ?, seen = ?, last_sequence = ? WHERE node = ? AND key_id = ?"
 
 
-def _values(row: FrameRow | EventRow | MaintenanceRow) -> tuple[object, ...]:
+def _values(row: FrameRow | EventRow | MaintenanceRow | AirtimeRow) -> tuple[object, ...]:
     return tuple(getattr(row, name) for name in row.__slots__)
 
 

@@ -120,7 +120,10 @@ class Monitor:
         ]
         if bands and severity == "alarm":
             words += f", {' and '.join(bands)}"
-        self._once(document["id"], severity, document["event_time"], words, document)
+        at = document["event_time"]
+        if at is None:
+            at, words = document["received_time"], f"{words}, nobody knows when: the node has lost power since"
+        self._once(document["id"], severity, at, words, document)
 
     def _once(self, number: str, severity: str, at: str, words: str, document: Mapping[str, Any]) -> None:
         if number in self._shown:

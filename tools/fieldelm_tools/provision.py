@@ -31,7 +31,7 @@ from fieldelm_gateway.store import Store
 
 from .errors import UsageError
 
-_RADIO_KEYS = ("freq_khz", "sf", "bw", "coding_rate", "preamble_len", "output_power")
+_RADIO_KEYS = ("plan", "freq_khz", "sf", "bw", "coding_rate", "preamble_len", "output_power")
 _MOST_NAME = 64
 FILE = "config.json"
 _NEW = ".new"

@@ -97,6 +97,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], css: str = "") ->
     return f'<div class="scroll"><table class="{css}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def _time_of(event: dict[str, Any]) -> str:
+    # when it happened; when it came, if nobody knows that
+    return str(event.get("event_time") or event.get("received_time"))
+
+
 def events_of(messages: Sequence[dict[str, Any]], eui: str) -> list[dict[str, Any]]:
     """The node's events, once each, in the order of the time they happened at."""
     found: dict[str, dict[str, Any]] = {}
@@ -104,7 +109,7 @@ def events_of(messages: Sequence[dict[str, Any]], eui: str) -> list[dict[str, An
         payload = message.get("payload")
         if str(message.get("topic", "")).endswith(f"/node/{eui}/event") and isinstance(payload, dict):
             found.setdefault(str(payload.get("id")), payload)
-    return sorted(found.values(), key=lambda e: str(e.get("event_time")))
+    return sorted(found.values(), key=_time_of)
 
 
 def _band(band: dict[str, Any]) -> str:
@@ -122,7 +127,7 @@ def _events_table(events: Sequence[dict[str, Any]], epoch: str) -> str:
         rows.append(
             [
                 str(i),
-                duration(seconds_since(epoch, str(event["event_time"]))),
+                duration(seconds_since(epoch, _time_of(event))),
                 f'<span class="tag {escape(severity)}">{escape(str(event.get("type")))}</span>',
                 escape(severity),
                 f"{ratio:.2f}" if ratio else "",
@@ -137,7 +142,7 @@ def _events_table(events: Sequence[dict[str, Any]], epoch: str) -> str:
 
 
 def _mark(line: int, event: dict[str, Any], epoch: str) -> Mark:
-    at = seconds_since(epoch, str(event["event_time"]))
+    at = seconds_since(epoch, _time_of(event))
     return Mark(line, at, str(event["type"]), str(event["severity"]))
 
 

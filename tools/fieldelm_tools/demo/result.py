@@ -89,7 +89,7 @@ def result(
                         "id": event["id"],
                         "type": event["type"],
                         "severity": event["severity"],
-                        "time_s": seconds_since(timing.epoch, event["event_time"]),
+                        "time_s": seconds_since(timing.epoch, event["event_time"] or event["received_time"]),
                         "score_ratio": event["score_ratio"],
                     }
                     for event in events_of(taken.messages, actor.eui)
