@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fieldelm_tools import cli
+from fieldelm_tools import cli, environment
 from fieldelm_tools.bench import kernel_gate, kernels
 from fieldelm_tools.bench.kernel_gate import Results, complaints
 
@@ -59,6 +59,29 @@ def test_what_is_no_baseline_is_one_line(text: str, tmp_path: Path, capsys: Any)
     (tmp_path / "x.json").write_text(text)
     assert cli.main(["bench", "kernels", "--against", str(tmp_path / "x.json")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+LINES = {
+    "fft_1024": "windowed spectrum of 1,024 samples, squared",
+    "bands_64": "64 log bands",
+    "score_64_22": "score, 64-22-64",
+    "learn_64_22": "score and update, 64-22-64",
+    "score_511_22": "score, 511-22-511",
+    "learn_511_22": "score and update, 511-22-511",
+    "window_to_decision": "1,024 samples to decision and update, 64-22-64",
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_the_page_tells_the_baseline(name: str) -> None:
+    page = (environment.repository_root() / "docs" / "explanation" / "kernels.md").read_text(encoding="utf-8")
+    line = next(line for line in page.splitlines() if line.startswith(f"| {LINES[name]} |"))
+    floats, cycles, limit, ratio = (float(cell.replace(",", "")) for cell in line.split("|")[2:6])
+    found = {r["build"]: r for r in kernel_gate.baseline(BASELINE) if r["name"] == name}
+    ours = found["user_module"]
+    assert floats == pytest.approx(found["float_natmod"]["cycles"], abs=50)
+    assert (cycles, limit) == pytest.approx((ours["cycles"], ours["limit_cycles"]), abs=50)
+    assert ratio == pytest.approx(ours["cycles"] / ours["limit_cycles"], abs=0.006)
 
 
 @pytest.mark.slow
