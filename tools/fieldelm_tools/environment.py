@@ -73,14 +73,14 @@ def micropython_command() -> list[str]:
 
 
 def micropath(board: str = "sim") -> list[Path]:
-    """Folders in which MicroPython finds the node's code, the board's and the native kernels."""
+    """Folders in which MicroPython finds the node's code, the board's and, without FIELDELM_KERNELS=python, the native kernels."""
     root = repository_root()
     if not (root / "boards" / board / "board.py").is_file():
         boards = ", ".join(sorted(path.parent.name for path in root.glob("boards/*/board.py")))
         raise UsageError(f"boards/{board}/board.py does not exist: boards are {boards or 'not there yet'}")
     entries = [root / "device", root / "boards" / board]
     found = micropython()
-    if found.kernels == "native module":
+    if found.kernels == "native module" and os.environ.get("FIELDELM_KERNELS") != "python":
         entries.append(build_directory() / "natmods" / found.architecture)
     return entries
 
