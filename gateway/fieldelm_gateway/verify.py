@@ -10,7 +10,8 @@ from .values import replace
 
 WINDOW_BITS = 64
 _ALL = (1 << WINDOW_BITS) - 1
-_LEAST_PAYLOAD = payloads.size(payloads.ALERT)  # under the short tag
+LEAST_PAYLOAD = min(payloads.size(payloads.ALERT), payloads.size(payloads.MODEL))
+"""bytes under the short tag"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def _open(data: bytes, header: frame.Header, node: Node, slot: KeySlot, counter:
 
 def _too_short(payload: int, kind: int, tag_bytes: int) -> bool:
     # the shorter a frame, the more guesses at its tag the channel carries: docs/explanation/security.md
-    return kind in frame.SHORT_TAG and tag_bytes < frame.LONG_TAG and payload < _LEAST_PAYLOAD
+    return kind in frame.SHORT_TAG and tag_bytes < frame.LONG_TAG and payload < LEAST_PAYLOAD
 
 
 def accept(highest: int | None, seen: int, counter: int) -> tuple[int, int]:

@@ -17,6 +17,7 @@ def test_the_frame_page_is_printed_from_the_tables():
 
 def test_every_field_is_explained_and_nothing_else():
     tables = [payloads.HELLO, payloads.ALERT, payloads.STATUS, payloads.ACK, payloads.COMMAND, payloads.RESPONSE]
+    tables += [payloads.MODEL, payloads.TRACE, *payloads.ANSWERS.values()]
     names = set()
     for table in (*tables, *payloads.ARGUMENTS.values()):
         for name, _, _ in table:

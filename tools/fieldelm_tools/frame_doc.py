@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fieldelm import codes, frame, modem_framing, payloads
+from fieldelm_gateway import verify
 
 Field = tuple[Any, str, str]
 Table = tuple[Field, ...]
@@ -45,7 +46,9 @@ different downlinks for one uplink; a repeat is the same bytes.
 | --- | --- | --- | --- | --- |
 {types}
 
-The short tag is 8 bytes as well where the node is configured so (`tag_bytes`).
+The short tag is 8 bytes as well where the node is configured so (`tag_bytes`). Under a tag of 4 bytes no payload shorter
+than {least} bytes is opened (shorter ones are filled up with zeros): the shorter a frame, the more guesses at its tag the
+channel carries.
 
 A receiver checks, in this order: length and version, whether it knows the node, the tag, the counter (a window of 64; a
 number that was used is a replay), the payload. The reason why a frame is dropped is one of
@@ -56,12 +59,14 @@ _TYPES = {
     "HELLO": (frame.HELLO, payloads.HELLO, "up", "after every start, and when no gateway has answered for a day"),
     "ALERT": (frame.ALERT, payloads.ALERT, "up", "an event"),
     "STATUS": (frame.STATUS, payloads.STATUS, "up", "the heartbeat"),
-    "MODEL": (frame.MODEL, None, "up, down", "a fragment of a model"),
+    "MODEL": (frame.MODEL, payloads.MODEL, "up, down", "a fragment of a learner"),
     "ACK": (frame.ACK, payloads.ACK, "down", "a gateway has committed the frame"),
     "COMMAND": (frame.COMMAND, payloads.COMMAND, "down", "acknowledges, and asks for something"),
     "RESPONSE": (frame.RESPONSE, payloads.RESPONSE, "up", "what became of a command"),
-    "TRACE": (frame.TRACE, None, "up", "a spectrum"),
+    "TRACE": (frame.TRACE, payloads.TRACE, "up", "what a node sees, on request"),
 }
+
+_WITH_MORE = ("COMMAND", "RESPONSE", "MODEL", "TRACE")
 
 MEANING = {
     "firmware": "version of the firmware",
@@ -103,7 +108,24 @@ MEANING = {
     "command_sequence": "names one command of one gateway to one node; the same number again is the same command again",
     "gateway": "number of the gateway that asked",
     "result": "{RESULTS}",
+    "threshold_factor": "factor of the learned threshold's margin, set by a person; 1.0 is 256",
+    "output_power": "how strongly it transmits",
     "seconds": "how long",
+    "factor": "factor of the learned threshold's margin; 1.0 is 256",
+    "trace": "{TRACES}",
+    "trace_id": "tells the frames of one trace from those of another",
+    "first": "the parts of a trace follow each other",
+    "total": "so many it is in all",
+    "low": "value of a byte 0",
+    "step": "value of one more",
+    "key": "number of a key of the configuration, below",
+    "value": "its value",
+    "slot": "where the new key goes: not the slot in use",
+    "new_key": "from the answer to this command on the node uses it",
+    "part": "{MODEL_PARTS}",
+    "model": "names a copy of a learner",
+    "offset": "where this fragment belongs",
+    "dbm": "transmit power until the next start, or until nothing is heard",
     "minutes": "how long somebody works on the machine: nothing is sensed",
 }
 
@@ -171,10 +193,8 @@ def _type_row(name: str) -> str:
     tags = sorted(
         {*([frame.tag_bytes(kind, frame.UPLINK)] if up else []), *([frame.tag_bytes(kind, 1)] if down else [])}
     )
-    whole = ""
-    if table is not None:
-        size = frame.header_bytes(kind) + payloads.size(table) + tags[0]
-        whole = f"{size} bytes" + (" and more" if name in {"COMMAND", "RESPONSE"} else "")
+    size = frame.header_bytes(kind) + payloads.size(table) + tags[0]
+    whole = f"{size} bytes" + (" and more" if name in _WITH_MORE else "")
     return f"| {name}: {what} | {kind} | {way} | {' or '.join(map(str, tags))} | {whole} |"
 
 
@@ -194,12 +214,11 @@ def document() -> str:
             ),
             nonce=drawing([(0, 8, "EUI"), (8, 4, "frame counter, all 32 bits"), (12, 1, "direction")]),
             types="\n".join(map(_type_row, _TYPES)),
+            least=verify.LEAST_PAYLOAD,
             drops=", ".join(f"`{reason}`" for reason in codes.DROP_REASONS),
         ),
     ]
     for name, (_, table, _, what) in _TYPES.items():
-        if table is None:
-            continue
         size = payloads.size(table)
         parts.append(
             f"## {name}: {what}\n\nPayload of {size} byte{'' if size == 1 else 's'}, before it is encrypted.\n"
@@ -208,16 +227,71 @@ def document() -> str:
         parts.append("\n".join(table_rows(table)) + "\n")
         if name == "COMMAND":
             parts.append(_arguments())
+        elif name == "RESPONSE":
+            parts.append(_answers())
+        elif name == "MODEL":
+            parts.append("The bytes of the fragment follow, where it is one.\n")
+        elif name == "TRACE":
+            parts.append(_TRACE)
     parts.append(_modem())
     return "\n".join(parts)
 
 
+_TRACE = """\
+One byte a band follows, up to 64 of them; band `first` + i has the value (`low` + `step` × byte) ÷ 100. `bands`: the mean
+amplitude of a bin in dB, of a waveform with 0 dB at 1 g; of plain sensor values their distance from the mean in standard
+deviations. `residuals`: what the model did not expect, in standard deviations of the rows that were held back.
+"""
+
+
 def _arguments() -> str:
-    lines = ["Arguments follow:", "", "| command | bytes | arguments |", "| --- | --- | --- |"]
+    lines = ["Arguments follow:", "", "| number | command | bytes | arguments |", "| --- | --- | --- | --- |"]
     for name, table in payloads.ARGUMENTS.items():
-        arguments = ", ".join(f"`{field}` ({unit})" for field, _, unit in table) or "none"
-        lines.append(f"| `{name}` | {payloads.size(table)} | {arguments} |")
+        arguments = "; ".join(f"`{field}` {_bytes(code)}, {cell(unit)}" for field, code, unit in table) or "none"
+        lines.append(f"| {codes.COMMANDS.index(name)} | `{name}` | {payloads.size(table)} | {arguments} |")
+    lines += ["", "What a field means:", "", "| field | meaning |", "| --- | --- |"]
+    fields = {str(field): None for table in payloads.ARGUMENTS.values() for field, _, _ in table}
+    lines += [f"| `{field}` | {meaning(field)} |" for field in fields]
+    lines += ["", "Keys of the configuration ([node](node.md)):", ""]
+    lines += ["| number | key | units of the air in one | unit | strings |", "| --- | --- | --- | --- | --- |"]
+    keys: tuple[Any, ...] = payloads.CONFIG_KEYS
+    for number in range(1, len(keys)):
+        _, _, scale, unit, strings = keys[number]
+        lines.append(
+            f"| {number} | `{payloads.config_key(number)}` | {scale} | {unit} | {_numbered(strings) if strings else ''} |"
+        )
     return "\n".join(lines) + "\n"
+
+
+def _answers() -> str:
+    lines = ["Where the result is `ok`, these commands' answers go on:", "", "| command | bytes | fields |"]
+    lines.append("| --- | --- | --- |")
+    for name, table in payloads.ANSWERS.items():
+        fields = "; ".join(f"`{field}` {_bytes(code)}, {unit}" for field, code, unit in table)
+        lines.append(f"| `{name}` | {payloads.size(table)} | {fields} |")
+    return "\n".join(lines) + "\n"
+
+
+def _bytes(code: str) -> str:
+    size = struct.calcsize("<" + code)
+    return f"{size} byte{'' if size == 1 else 's'}" + (", signed" if code in "bhi" else "")
+
+
+def whole_frames() -> str:
+    """Every type from its first byte to its last, for docs/explanation/security.md."""
+    parts = []
+    for name, (kind, table, way, _) in _TYPES.items():
+        head = [(0, 1, "ver ack key type"), (1, 2, "node id")]
+        size = frame.header_bytes(kind)
+        head.append((3, size - 3, "counter" if size == 5 else "counter, 32 bits"))
+        length = payloads.size(table)
+        more = name in _WITH_MORE
+        text = f"{length} byte{'' if length == 1 else 's'}{' and more' if more else ''}, encrypted"
+        tag = "tag, 4 or 8" if kind in frame.SHORT_TAG else "tag, 8"
+        boxes = [*head, (size, 4, text), (f"{size}+n" if more else size + length, 4, tag)]
+        direction = "direction 0" if way == "up" else "direction = gateway" if way == "down" else "either direction"
+        parts.append(f"{name}, type {kind}, {direction}\n\n{drawing(boxes)}\n")
+    return "\n".join(parts)
 
 
 def _modem() -> str:
