@@ -9,7 +9,7 @@ help:
 	@echo 'make test     set up, then all checks and tests'
 	@echo 'make nightly  the long sweeps: hours of power cuts, attackers, fuzzing and load (ARGS="-k fuzz" picks some)'
 	@echo 'make setup    only set up: Python packages into .venv, MicroPython and native modules into build/'
-	@echo 'make lint     ruff and mypy'
+	@echo 'make lint     ruff, its formatter and mypy'
 	@echo 'make bench    set up with the peers to compare with, then every table and plot (ARGS="--data DIR")'
 	@echo 'make natmods  the C kernels for the Pico (armv6m), the Pico 2 (armv7emsp) and this machine'
 	@echo 'make firmware firmware to flash, for all boards (or BOARD=rpi_pico), into build/firmware/'
@@ -24,6 +24,7 @@ demo: setup
 
 lint: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 
 test: setup lint

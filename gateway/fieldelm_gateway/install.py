@@ -140,9 +140,7 @@ def _executable() -> Path:
 def install_steps(root: Path, *, start: bool, executable: Path) -> list[Step]:
     """What `install` does. Raises UsageError if the service could not reach the program."""
     real = executable.resolve()
-    if root == Path("/") and any(
-        Path(place) in (*executable.parents, *real.parents) for place in ("/home", "/root")
-    ):
+    if root == Path("/") and any(Path(place) in (*executable.parents, *real.parents) for place in ("/home", "/root")):
         raise UsageError(
             f"{executable} is in a place that services may not see: install it for the whole machine, "
             "`sudo PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install fieldelm`"

@@ -83,13 +83,33 @@ def _past(
     )
     last = rows[-1]
     status = {
-        "schema": 1, "name": node["name"], "received_time": rfc3339(last[1]), "clock": "synced",
-        "state": "alarm" if alarmed else "watching", "policy": "auto", "verdict": "normal", "mode": 1,
-        "change_unconfirmed": node["node_id"] % 10 == 5, "sensor_fault": None, "score_ratio": round(ratio, 3),
-        "rms_g": round(velocity * 0.014, 4), "rms_velocity_mm_s": round(velocity, 2), "learned_rows": 4000,
-        "battery_mv": 2990, "temperature_c": 24, "waiting_events": 0, "lost_events": 0, "kernels": "native",
-        "heartbeat_s": 900, "window_period_s": 60, "uptime_h": 7, "downlink_snr": None, "rssi": last[7], "snr": 6.5,
-        "counter": last[6], "lost_before": 0,
+        "schema": 1,
+        "name": node["name"],
+        "received_time": rfc3339(last[1]),
+        "clock": "synced",
+        "state": "alarm" if alarmed else "watching",
+        "policy": "auto",
+        "verdict": "normal",
+        "mode": 1,
+        "change_unconfirmed": node["node_id"] % 10 == 5,
+        "sensor_fault": None,
+        "score_ratio": round(ratio, 3),
+        "rms_g": round(velocity * 0.014, 4),
+        "rms_velocity_mm_s": round(velocity, 2),
+        "learned_rows": 4000,
+        "battery_mv": 2990,
+        "temperature_c": 24,
+        "waiting_events": 0,
+        "lost_events": 0,
+        "kernels": "native",
+        "heartbeat_s": 900,
+        "window_period_s": 60,
+        "uptime_h": 7,
+        "downlink_snr": None,
+        "rssi": last[7],
+        "snr": 6.5,
+        "counter": last[6],
+        "lost_before": 0,
     }
     alarm = None
     for sequence, kind in enumerate(("boot", "commissioned", "environment_changed", "relearned"), 1):
@@ -113,24 +133,27 @@ def _event(store: Store, node: dict[str, Any], sequence: int, kind: str, at_ms: 
         {"band": 25, "low_hz": 251.0, "high_hz": 261.0, "orders": [10.16, 10.57]},
     ]
     document = {
-        "schema": 1, "id": f"{node['eui']}-c6a1-{sequence}", "type": kind, "name": node["name"], "location": "hall",
-        "event_time": rfc3339(at_ms), "received_time": rfc3339(at_ms), "clock": "synced", "severity": severity,
-
-            "verdict": "anomaly",
-            "score_ratio": ratio or 0.4,
-            "bands": bands if ratio else [],
-            "mode": 1,
-            "policy": "auto"
-        ,
-
-            "age_s": 0,
-            "age_saturated": False,
-            "delayed": False,
-            "rssi": -92,
-            "snr": 6.0,
-            "counter": 1,
-            "lost_before": 0
-        ,
+        "schema": 1,
+        "id": f"{node['eui']}-c6a1-{sequence}",
+        "type": kind,
+        "name": node["name"],
+        "location": "hall",
+        "event_time": rfc3339(at_ms),
+        "received_time": rfc3339(at_ms),
+        "clock": "synced",
+        "severity": severity,
+        "verdict": "anomaly",
+        "score_ratio": ratio or 0.4,
+        "bands": bands if ratio else [],
+        "mode": 1,
+        "policy": "auto",
+        "age_s": 0,
+        "age_saturated": False,
+        "delayed": False,
+        "rssi": -92,
+        "snr": 6.0,
+        "counter": 1,
+        "lost_before": 0,
     }
     store.write(
         "INSERT INTO event (node, key_check, sequence, event_ms, received_ms, type, severity, document)"

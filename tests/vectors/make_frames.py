@@ -109,7 +109,11 @@ def payloads():
     for result in range(5):
         fields = {"command": 1 + result, "command_sequence": 0x0A0B + result, "gateway": 255, "result": result}
         yield "RESPONSE", fields, struct.pack("<BHBB", 1 + result, 0x0A0B + result, 255, result), 0, 8
-    for code, key, value in ((12, 1, 900), (13, 1, 900), (13, 5, -4)):  # config_get and config_set, with the value in force
+    for code, key, value in (
+        (12, 1, 900),
+        (13, 1, 900),
+        (13, 5, -4),
+    ):  # config_get and config_set, with the value in force
         fields = {"command": code, "command_sequence": 0x0B0A, "gateway": 1, "result": 0, "key": key, "value": value}
         yield "RESPONSE", fields, struct.pack("<BHBBBi", code, 0x0B0A, 1, 0, key, value), 0, 8
     for more in (0, 1):

@@ -9,7 +9,10 @@ import importlib
 BENCHES = {
     "all": ("everything", "every table and plot of the documentation"),
     "gateway": ("gateway", "frames through the gateway, from the serial line to a subscriber of a real Mosquitto"),
-    "link": ("link", "a simulated week of many nodes: loss, collisions, outages, power cuts; delay, airtime, energy, battery"),
+    "link": (
+        "link",
+        "a simulated week of many nodes: loss, collisions, outages, power cuts; delay, airtime, energy, battery",
+    ),
     "accuracy": ("accuracy_cli", "what the learner finds: cooling-fan tasks, peers, and suites of scripted streams"),
     "kernels": (
         "kernels",

@@ -78,7 +78,11 @@ class Command:
 def _events(messages: Sequence[dict[str, Any]], actor: Actor, epoch: str) -> list[tuple[str, str, float]]:
     """(event, severity, seconds) of a node."""
     return [
-        (str(e.get("type")), str(e.get("severity")), seconds_since(epoch, str(e.get("event_time") or e.get("received_time"))))
+        (
+            str(e.get("type")),
+            str(e.get("severity")),
+            seconds_since(epoch, str(e.get("event_time") or e.get("received_time"))),
+        )
         for e in events_of(messages, actor.eui)
     ]
 

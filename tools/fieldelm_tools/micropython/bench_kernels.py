@@ -78,7 +78,6 @@ def features(row, n):
     return out
 
 
-
 def large(count):
     """A buffer of zeros in ``room``, which the bench has made beforehand; it ends the life of the one before."""
     part = memoryview(room)[:count]  # noqa: F821
