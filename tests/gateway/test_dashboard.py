@@ -16,6 +16,7 @@ from gateway_brokers import free_port, wait_for
 from gateway_browser import complaints, open_browser, text_of, wait_until
 from gateway_world import World
 
+from fieldelm import frame, payloads
 from fieldelm_gateway import dashboard, metrics
 
 
@@ -308,6 +309,34 @@ def test_one_node_s_page_and_a_command_from_it_by_keyboard_alone(page):
         wait_until(browser, "!document.querySelector('dialog').open")
         wait_until(browser, "document.querySelector('.alarm-box')?.innerText.includes('Acknowledged by Ada')")
         wait_until(browser, "document.querySelector('table')?.innerText.includes('bearing')")
+
+
+def test_a_trace_that_was_asked_for_is_drawn_where_it_came_from(page):
+    node = page.world.node()
+    page.world.modem.exchange(node.hello(bands=64))
+    with _browser(page, f"/#/node/{node.eui}") as browser:
+        wait_until(browser, "document.querySelector('[data-command=trace]')")
+        code, said = page.command("trace", node=node.eui, trace="residuals")
+        assert (code, said["status"]) == (202, "waiting")
+        values = [i % 8 for i in range(64)]
+        values[25] = 90
+        head = {"trace": 1, "trace_id": 7, "first": 0, "total": 64, "low": -100, "step": 10}
+        plain = bytearray(payloads.size(payloads.TRACE))
+        payloads.pack_into(payloads.TRACE, plain, 0, {**dict.fromkeys(_names(payloads.TRACE), 0), **head})
+        page.world.modem.uplink(node.seal(frame.TRACE, bytes(plain) + bytes(values)))
+        wait_until(browser, "document.querySelectorAll('.chart .value').length == 64")
+        label = browser.execute_script("return document.querySelector('.chart:has(.value)').ariaLabel")
+        assert "How far each band is from normal: 64 bands" in label
+        assert "most 8 σ at 251 to 261 Hz" in label
+        assert complaints(browser) == []
+
+
+def _names(table):
+    return [
+        name
+        for field in table
+        for name in ([part[0] for part in field[0]] if isinstance(field[0], tuple) else [field[0]])
+    ]
 
 
 def test_no_page_is_wider_than_a_telephone_and_every_control_has_a_name(plant):

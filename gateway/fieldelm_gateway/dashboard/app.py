@@ -139,6 +139,7 @@ class _Handlers:
             wanted = Filter(node=request.path_params["eui"], limit=50)
             return {
                 "last_alarm": self._data.last_alarm(row),
+                "trace": self._data.trace(row),
                 "commands": self._data.commands(row),
                 "log": self._data.log(wanted),
             }

@@ -147,6 +147,11 @@ class Data:
         )
         return json.loads(rows[0]["document"]) if rows else None
 
+    def trace(self, row: int) -> dict[str, Any] | None:
+        """The newest spectrum, or deviations by band, that the node was asked for."""
+        text = self._query("SELECT trace_document FROM node WHERE id = ?", (row,))[0]["trace_document"]
+        return json.loads(text) if text else None
+
     def commands(self, row: int) -> list[dict[str, Any]]:
         """Its last commands."""
         rows = self._query("SELECT * FROM command WHERE node = ? ORDER BY id DESC LIMIT 20", (row,))

@@ -1,6 +1,6 @@
 // The pages. State is what the gateway says; every change redraws only what it touches.
 
-import { bands, overTime, spark } from "./charts.js";
+import { bands, overTime, spark, spectrum } from "./charts.js";
 import { get, live, me, request } from "./api.js";
 
 const main = document.getElementById("main");
@@ -121,12 +121,13 @@ function nodePage(eui) {
   const head = make("div");
   const charts = make("div", { class: "panels" });
   const explained = make("section", { class: "panel" });
+  const traced = make("section", { class: "panel", hidden: true });
   const records = make("div");
   let hours = 24;
   let timer = 0;
   const span = make("select", { id: "span", onchange: () => { hours = Number(span.value); drawCharts(); } },
     ...SPANS.map(([value, text]) => make("option", { value }, text)));
-  main.replaceChildren(head, make("div", { class: "row" }, make("label", {}, "Time", span)), charts, explained, records);
+  main.replaceChildren(head, make("div", { class: "row" }, make("label", {}, "Time", span)), charts, explained, traced, records);
 
   function drawHead() {
     const node = known.nodes.get(eui);
@@ -183,6 +184,13 @@ function nodePage(eui) {
         placed.map((band) => `${band.low_hz}–${band.high_hz} Hz` + (band.orders ? ` (${band.orders[0]}–${band.orders[1]} × shaft)` : "")).join(", ")),
         bands({ low: node.band_low_hz, high: node.band_high_hz, bands: placed, shaft: node.shaft_hz }));
     }
+    const trace = found.trace;
+    traced.hidden = !trace;
+    if (trace) {
+      const what = trace.trace === "bands" ? "Its spectrum" : "How far each band is from normal";
+      traced.replaceChildren(make("h2", {}, what), make("p", {}, when(trace.received_time), " · asked for with Trace"),
+        spectrum({ title: what, values: trace.values, edges: trace.edges_hz, unit: trace.unit === "sigma" ? "σ" : trace.unit }));
+    }
     const rows = found.commands.map((one) => make("tr", {}, make("td", {}, when(one.asked)), make("td", {}, words(one.command)),
       make("td", {}, one.state === "done" ? words(one.result) : one.state), make("td", { class: "number" }, String(one.attempts))));
     records.replaceChildren(
@@ -231,6 +239,9 @@ const COMMANDS = {
   commission: { title: "Commission again", explain: "As after a repair: the node begins anew.", grave: true },
   policy: { title: "Policy", explain: "What the node does when its environment changes.", fields: (node) => [{ name: "policy", label: "Policy", kind: "choice", choices: ["auto", "ask", "never"], value: node.state?.policy ?? node.policy }] },
   interval: { title: "Interval", fields: (node) => [number("window_period_s", "Seconds from window to window", node.window_period_s ?? 60, 1, 65535), number("heartbeat_s", "Seconds from STATUS to STATUS", node.heartbeat_s ?? 900, 10, 65535)] },
+  threshold: { title: "Threshold", explain: "More than 1: the node is less easily alarmed.", fields: (node) => [{ ...number("factor", "Times what it has learned, 0.25 to 4", node.threshold_factor ?? 1, 0.25, 4), step: "any" }] },
+  trace: { title: "Trace", explain: "The node sends its newest spectrum, or how far each band is from normal.", fields: () => [{ name: "trace", label: "What", kind: "choice", choices: ["bands", "residuals"], value: "bands" }] },
+  power: { title: "Power", explain: "It falls back to the configured power when it is not heard any more.", fields: (node) => [number("dbm", "Transmit power, dBm", node.output_power ?? 14, -9, 22)] },
   identify: { title: "Identify", explain: "Makes it blink.", fields: () => [number("seconds", "Seconds", 30, 1, 255)] },
   reboot: { title: "Restart", grave: true },
 };

@@ -148,3 +148,30 @@ export function bands({ low, high, bands, shaft }) {
   });
   return svg;
 }
+
+/** One value a band, over frequency where the bands are known in Hz, else over their numbers. */
+export function spectrum({ title, values, edges, unit }) {
+  const [width, height, left, right, top, bottom] = [720, 200, 44, 16, 24, 40];
+  const at = edges ?? values.map((_, i) => i).concat(values.length);
+  const x = (place) => left + ((place - at[0]) / (at.at(-1) - at[0] || 1)) * (width - left - right);
+  const low = unit === "dB" ? Math.min(...values) - 3 : Math.min(0, ...values), high = Math.max(unit === "dB" ? -Infinity : 0, ...values);
+  const y = (value) => height - bottom - ((value - low) / (high - low || 1)) * (height - top - bottom);
+  const most = values.indexOf(Math.max(...values));
+  const svg = frame(width, height, `${title}: ${values.length} bands from ${at[0]} to ${at.at(-1)}${edges ? " Hz" : ""}, ` +
+    `most ${values[most]} ${unit} at ${at[most]} to ${at[most + 1]}${edges ? " Hz" : ""}`);
+  for (const value of ticks(low, high, 4)) {
+    svg.append(element("line", { x1: left, x2: width - right, y1: y(value), y2: y(value), class: "grid" }));
+    svg.append(element("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, String(value)));
+  }
+  svg.append(element("text", { x: left, y: 12, "text-anchor": "start" }, unit));
+  for (const place of ticks(at[0], at.at(-1), 8)) svg.append(element("text", { x: x(place), y: height - bottom + 18, "text-anchor": "middle" }, String(place)));
+  svg.append(element("text", { x: width - right, y: height - 4, "text-anchor": "end" }, edges ? "Hz" : "band"));
+  const foot = unit === "dB" ? low : 0;
+  values.forEach((value, i) => {
+    const bar = element("rect", { x: x(at[i]), y: Math.min(y(value), y(foot)), width: Math.max(x(at[i + 1]) - x(at[i]) - 1, 1),
+      height: Math.max(Math.abs(y(value) - y(foot)), 0.5), class: "value" });
+    bar.append(element("title", {}, `${at[i]}–${at[i + 1]}${edges ? " Hz" : ""}: ${value} ${unit}`));
+    svg.append(bar);
+  });
+  return svg;
+}
