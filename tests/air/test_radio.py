@@ -277,3 +277,48 @@ def test_a_reply_after_its_time_is_refused(serve):
     node.wait(ALERT_US + 500_000)
     gateway.reply(uplink, b"ack", delay_us=400_000)
     assert "too late" in gateway.hear()["why"]
+
+
+# radios: emulated chips, which hear for themselves
+
+
+@pytest.fixture
+def radios(serve):
+    """Two of them on an air of their own."""
+    air = serve(expect_nodes=2)
+    return [Client(air.port, "radio", name, x=x) for name, x in (("one", 0), ("two", 50))]
+
+
+def begin(radio, **more):
+    radio.tell(op="begin", freq_khz=868100, sf=7, bw_khz="125", data=ALERT.hex(), **more)
+
+
+def test_a_radio_that_broke_off_may_begin_again(radios):
+    one, two = radios
+    begin(one)
+    first = two.hear("frame")
+    one.tell(op="abort")
+    assert two.hear("damaged")["id"] == first["id"]
+    begin(one, airtime_us=60_000)
+    second = two.hear("frame")
+    assert second["start_us"] == first["start_us"]
+    assert second["end_us"] - second["start_us"] == 60_000
+
+
+def test_a_frame_ends_the_wait_of_a_radio_that_had_not_begun_to_wait(radios):
+    one, two = radios
+    begin(one)
+    frame = two.hear("frame")
+    assert two.ask(op="wait", until_us=1_000_000) == {"op": "now", "now_us": frame["start_us"]}
+    one.tell(op="wait", until_us=1_000_000)
+    assert two.ask(op="wait", until_us=1_000_000)["now_us"] == 1_000_000
+
+
+def test_shapes_that_only_chips_know(radios):
+    one, two = radios
+    one.tell(op="begin", freq_khz=868100, sf=5, bw_khz="500", preamble_len=2, data="", airtime_us=2000)
+    frame = two.hear("frame")
+    assert (frame["sf"], frame["preamble_len"], frame["data"]) == (5, 2, "")
+    assert frame["end_us"] - frame["start_us"] == 2000
+    begin(one, airtime_us=0)
+    assert "airtime_us" in one.hear("error")["why"]

@@ -5,13 +5,13 @@ import { test } from 'node:test';
 
 import { Clock, MS, ROOT, Sx1262, Sx1276, Sx1262Program, Sx1276Program, assert } from './support.mjs';
 
-const { AirLink } = await import(new URL('air.mjs', ROOT));
-const { LOOKAHEAD_NS } = await import(new URL('ether.mjs', ROOT));
+const { Air, LOOKAHEAD_NS } = await import(new URL('air.mjs', ROOT));
+const { System } = await import(new URL('system.mjs', ROOT));
 
 const FRAME = [1, 2, 3, 250, 0, 255, 7, 8, 9];
 
 /** Serves radios: time moves to the earliest wait when all wait, and a frame that begins ends the waits of the others. */
-class Air {
+class Server {
   constructor(radios) {
     this.radios = radios;
     this.clients = [];
@@ -60,6 +60,9 @@ class Air {
         this.tell(other, heard);
         this.wake(other);
       }
+    } else if (line.op === 'abort') {
+      this.log.push([client.name, 'abort']);
+      for (const other of this.clients) if (other !== client) this.tell(other, { op: 'damaged', id: this.frames });
     }
   }
 
@@ -81,67 +84,103 @@ class Air {
   }
 }
 
-/** A chip with a clock instead of a Pico: what `AirLink.advance` asks of a Pico. */
-async function radio(address, Chip, Program, name) {
-  const link = new AirLink(address);
-  const clock = new Clock();
-  const station = link.join(name, {});
+/** Chips with clocks instead of Picos as one system on an air; each has what a `System` asks of a Pico. */
+async function system(address, chips, alone = false) {
+  const air = new Air({ address, alone });
   const reports = [];
-  const chip = new Chip(clock, { radio: station, name, report: (text) => reports.push(text) });
-  Object.assign(station, { chip, clock });
-  const bench = {
-    clock,
-    radio: () => chip,
-    run: (nanos) => clock.advance(clock.nanos + nanos),
-    get now() {
-      return clock.nanos;
-    },
-  };
-  chip.powerOn();
-  bench.run(20 * MS);
-  const program = new Program(bench, name);
-  program.configure();
-  await link.connect();
-  const pico = {
-    get nanos() {
-      return clock.nanos;
-    },
-    get nextEventNanos() {
-      return clock.nextEventNanos;
-    },
-    run: (until) => clock.advance(until),
-  };
-  return { link, clock, chip, program, pico, reports };
+  const radios = chips.map(([Chip, Program, name]) => {
+    const clock = new Clock();
+    const station = air.join(name);
+    const chip = new Chip(clock, { radio: station, name, report: (text) => reports.push(text) });
+    Object.assign(station, { chip, clock });
+    const bench = {
+      clock,
+      radio: () => chip,
+      run: (nanos) => clock.advance(clock.nanos + nanos),
+      get now() {
+        return clock.nanos;
+      },
+    };
+    chip.powerOn();
+    bench.run(20 * MS);
+    const program = new Program(bench, name);
+    program.configure();
+    clock.advance(30 * MS);
+    const pico = {
+      get nextEventNanos() {
+        return clock.nextEventNanos;
+      },
+      run: (until) => clock.advance(until),
+    };
+    return { clock, chip, program, pico };
+  });
+  const picos = radios.map(({ pico }) => pico);
+  const it = new System(picos, air);
+  it.nanos = 30 * MS;
+  await air.connect();
+  return { air, radios, it, reports };
+}
+
+const AIRTIME = (12.25 + 28) * 1.024 * MS; // FRAME at SF7
+const AS_HEARD = [-90, 8]; // dBm, dB
+
+function assertHeard({ program }) {
+  assert.deepEqual(program.received(), FRAME);
+  const [, , rssi, snr] = program.command(0x14, 0, 0, 0, 0);
+  assert.deepEqual([-rssi / 2, snr / 4], AS_HEARD);
 }
 
 test('a frame goes over the air at the exact time, and neither runs past what the air has granted', async () => {
-  const air = new Air(2);
-  const address = await air.listen();
-  const a = await radio(address, Sx1276, Sx1276Program, 'a');
-  const b = await radio(address, Sx1262, Sx1262Program, 'b');
-  b.program.receive(0xffffff);
+  const server = new Server(2);
+  const address = await server.listen();
+  const a = await system(address, [[Sx1276, Sx1276Program, 'a']]);
+  const b = await system(address, [[Sx1262, Sx1262Program, 'b']]);
+  const [sender, receiver] = [a.radios[0], b.radios[0]];
+  receiver.program.receive(0xffffff);
   const done = [];
-  a.chip.onPin = (pin, level) => level && done.push(a.clock.nanos);
-  a.clock.at(a.clock.nanos + 30 * MS, () => a.program.transmit(FRAME));
+  sender.chip.onPin = (pin, level) => level && done.push(sender.clock.nanos);
+  sender.clock.at(sender.clock.nanos + 30 * MS, () => sender.program.transmit(FRAME));
   let ahead = 0;
-  const end = air.nowUs + 200_000;
-  const run = async (it) => {
-    while (it.link.nowUs < end) {
-      await it.link.advance(it.pico, end * 1000 - it.link.originNs);
-      ahead = Math.max(ahead, it.clock.nanos + it.link.originNs - air.nowUs * 1000);
+  const end = server.nowUs + 200_000;
+  const run = async ({ air, it, radios }) => {
+    while (air.nowUs < end) {
+      await it.advance(end * 1000 - air.originNs);
+      ahead = Math.max(ahead, radios[0].clock.nanos + air.originNs - server.nowUs * 1000);
     }
   };
   await Promise.all([run(a), run(b)]);
-  assert.equal(air.log.length, 1);
-  assert.equal(air.log[0][2], Buffer.from(FRAME).toString('hex'));
-  const airtime = (12.25 + 28) * 1.024 * MS;
-  assert.ok(Math.abs(done.at(-1) + a.link.originNs - (air.log[0][1] * 1000 + airtime)) < 1100, 'TxDone an airtime after its start on the air');
-  assert.deepEqual(b.program.received(), FRAME);
-  const [, , rssi, snr] = b.program.command(0x14, 0, 0, 0, 0);
-  assert.ok(Math.abs(-rssi / 2 - -90) < 1);
-  assert.equal(snr / 4, 8);
+  assert.equal(server.log.length, 1);
+  const [[name, start, data]] = server.log;
+  assert.deepEqual([name, data], ['a', Buffer.from(FRAME).toString('hex')]);
+  assert.ok(Math.abs(done.at(-1) + a.air.originNs - (start * 1000 + AIRTIME)) < 1100, 'TxDone an airtime after its start on the air');
+  assertHeard(receiver);
   assert.ok(ahead <= LOOKAHEAD_NS, `${ahead} ns ahead`);
   assert.deepEqual([...a.reports, ...b.reports], []);
-  b.link.close();
+  a.air.close();
+  b.air.close();
+  server.close();
+});
+
+test('radios of one process that are alone ask the air only when one of them sends', async () => {
+  const server = new Server(2);
+  const chips = [[Sx1276, Sx1276Program, 'a'], [Sx1262, Sx1262Program, 'b']]; // prettier-ignore
+  const { air, radios, it, reports } = await system(await server.listen(), chips, true);
+  const [sender, receiver] = radios;
+  receiver.program.receive(0xffffff);
+  sender.clock.at(sender.clock.nanos + 30 * MS, () => sender.program.transmit(FRAME));
+  const end = it.nanos + 200 * MS;
+  while (it.nanos < end) await it.advance(end);
+  const [[, start]] = server.log;
+  assert.equal(server.log.length, 1);
+  assert.equal(server.nowUs, start + 1, 'the air was not asked again');
+  assertHeard(receiver);
+  sender.clock.at(it.nanos + MS, () => sender.program.transmit(FRAME));
+  sender.clock.at(it.nanos + 31 * MS, () => sender.program.mode(0x80, 1)); // standby in the middle of it
+  const last = it.nanos + 100 * MS;
+  while (it.nanos < last) await it.advance(last);
+  assert.equal(server.log.at(-1)[1], 'abort');
+  assert.equal(receiver.program.command(0x12, 0, 0, 0)[3] & 0x40, 0x40, 'CRC error');
+  assert.deepEqual(reports, []);
   air.close();
+  server.close();
 });

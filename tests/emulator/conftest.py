@@ -105,7 +105,7 @@ def bench(firmware):
     running = []
 
     def start(*chips, others=(), image=firmware, **keys):
-        top = {key: keys.pop(key) for key in ("trace", "ether", "air", "pace", "host_pace") if key in keys}
+        top = {key: keys.pop(key) for key in ("trace", "air", "pace", "host_pace") if key in keys}
         picos = [{"name": "node", "firmware": str(image), "chips": list(chips), **keys}]
         picos += [{"firmware": str(image), **other} for other in others]
         running.append(Emulator({"picos": picos, **top}))

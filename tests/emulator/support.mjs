@@ -2,9 +2,11 @@
 
 import assert from 'node:assert/strict';
 
+import { Ether } from './ether.mjs';
+
 const ROOT = new URL('../../tools/fieldelm_tools/emulator/', import.meta.url);
-const [{ Clock }, { Ether }, sx1276, sx1262, adxl345, lis3dh] = await Promise.all(
-  ['clock.mjs', 'ether.mjs', 'chips/sx1276.mjs', 'chips/sx1262.mjs', 'chips/adxl345.mjs', 'chips/lis3dh.mjs'].map((file) =>
+const [{ Clock }, sx1276, sx1262, adxl345, lis3dh] = await Promise.all(
+  ['clock.mjs', 'chips/sx1276.mjs', 'chips/sx1262.mjs', 'chips/adxl345.mjs', 'chips/lis3dh.mjs'].map((file) =>
     import(new URL(file, ROOT)),
   ),
 );
@@ -28,24 +30,11 @@ export function spi(chip, ...bytes) {
   return answer;
 }
 
-/** An air whose frames are told at once. */
-class InstantEther extends Ether {
-  join(...args) {
-    const station = super.join(...args);
-    const { transmit } = station;
-    station.transmit = (frame) => {
-      transmit(frame);
-      this.flush();
-    };
-    return station;
-  }
-}
-
 /** A clock with chips: `bench.sx1276('a')`; `bench.reports` is what they complained of. */
 export class Bench {
   constructor(options) {
     this.clock = new Clock();
-    this.ether = new InstantEther(options);
+    this.ether = new Ether(options);
     this.reports = [];
     this.events = []; // [ns, chip, pin, level]
   }

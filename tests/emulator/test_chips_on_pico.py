@@ -109,7 +109,7 @@ def test_sx1276_transmits_for_exactly_the_airtime(bench):
 
 @pytest.mark.parametrize(("sender", "receiver"), [(SX1276, SX1262), (SX1262, SX1276), (SX1262, SX1262)])
 def test_a_frame_passes_from_pico_to_pico(bench, sender, receiver):
-    b = bench(sender, others=[{"name": "other", "chips": [receiver]}], ether={"loss_db": 100})
+    b = bench(sender, others=[{"name": "other", "chips": [receiver]}], air={"loss_db": 100})
     node, other = b.repl("node"), b.repl("other")
     node.run(PROGRAMS[sender["type"]])
     other.run(PROGRAMS[receiver["type"]])

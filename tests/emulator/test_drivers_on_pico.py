@@ -50,13 +50,15 @@ def image(firmware):
 @pytest.mark.parametrize(("near", "far"), [(SX1276, SX1262), (SX1262, SX1276)], ids=["1276-1262", "1262-1276"])
 def test_a_frame_up_and_an_answer_down(bench, image, near, far):
     """At the pace of the clock on the wall, as both sides have timeouts and are driven from outside."""
-    b = bench(near, image=image, others=[{"name": "modem", "chips": [far]}], pace=1, ether={"loss_db": 100})
+    b = bench(near, image=image, others=[{"name": "modem", "chips": [far]}], pace=1, air={"loss_db": 100})
     up, down = b.repl("node"), b.repl("modem")
     up.run(RADIOS[near["type"]] + f"radio.configure({CONFIG | {'invert_iq_rx': True, 'invert_iq_tx': False}!r})")
     down.run(RADIOS[far["type"]] + f"radio.configure({CONFIG | {'invert_iq_rx': False, 'invert_iq_tx': True}!r})")
     show = "print((bytes(p), p.rssi, p.snr, p.valid_crc))"
     down.start(f"p = radio.recv(20000); time.sleep_ms(1000); radio.send(b'answer'); {show}")
-    time.sleep(0.5)
+    listening = b.status()["time"] + 0.5
+    while b.status()["time"] < listening:
+        time.sleep(0.05)
     up.start(f"radio.send({FRAME!r}); p = radio.recv(5000); {show}")
     heard = []
     for repl in (down, up):

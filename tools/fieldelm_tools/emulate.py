@@ -54,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--modem-radio", metavar="NAME", help="default: sx1262 if the board has one")
     parser.add_argument("--sensor", metavar="NAME", help="the nodes' sensor; default: the board's")
     parser.add_argument(
+        "--air", metavar="HOST:PORT", help="an air server on which others are, too; default: an air of their own"
+    )
+    parser.add_argument(
         "--signal", metavar="JSON", help="what the sensors feel, as in docs/reference/emulator.md; default: a fan"
     )
     parser.add_argument(
@@ -91,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
         _forget(out)
     out.mkdir(parents=True, exist_ok=True)
     description = {"picos": picos, "pace": args.pace, "host_pace": {"ratio": 1, "window_s": 1.5}, "powered": False}
+    if args.air:
+        description["air"] = args.air
     with processes.children(out) as children, Emulator(description) as emulator:
         system = System(emulator, out, sections, args)
         try:

@@ -55,6 +55,8 @@ class Station:
     locked: "Frame | None" = None
     sending: "Frame | None" = None
     computing: bool = False
+    told: bool = False
+    """a frame has begun since it last waited (radios)"""
     wake: int = 0
     """number of the wake-up that counts"""
     owes: "dict[int, Frame]" = dataclasses.field(default_factory=dict)
@@ -315,10 +317,11 @@ class Medium:
         data: bytes,
         answers: int | None = None,
         details: Mapping[str, object] | None = None,
+        airtime_us: int | None = None,
     ) -> None:
         number = self.frames_sent.get(station.name, 0)
         self.frames_sent[station.name] = number + 1
-        end_us = self.now_us + radio.airtime_us(len(data))
+        end_us = self.now_us + (airtime_us or radio.airtime_us(len(data)))
         frame = Frame(station, number, radio, data, self.now_us, end_us, answers=answers, details=details or {})
         if station.locked:  # the receiver stops in the middle of a frame
             station.locked.outcome[station.name] = "deaf"
@@ -333,7 +336,8 @@ class Medium:
 
     def _end(self, frame: Frame) -> None:
         sender = frame.sender
-        sender.sending = None
+        if sender.sending is frame:
+            sender.sending = None
         here = self.stations.get(sender.name) is sender
         if here and sender.role == "radio":
             pass  # its own clock tells it
@@ -400,16 +404,21 @@ class Medium:
     # radios: clients that decide for themselves what they hear
 
     def _radio(self, station: Station, message: Wait | Begin | Abort) -> None:
-        if isinstance(message, Wait):
+        if isinstance(message, Wait) and station.told:
+            # several radios of one client wait one after the other: a frame ends all their waits at the same time
+            station.told = False
+            self._deliver(station.name, {"op": "now", "now_us": self.now_us})
+        elif isinstance(message, Wait):
             self._pause(station, message)
         elif isinstance(message, Begin):
             if station.sending:
                 raise MessageError("the radio is sending another frame")
-            self._transmit(station, message.radio, message.data, details=message.details)
+            self._transmit(station, message.radio, message.data, details=message.details, airtime_us=message.airtime_us)
         elif station.sending:
             station.sending.broken = True
             for receiver in self.stations.values():
                 self._damage(receiver, station.sending)
+            station.sending = None  # it may begin another one
 
     def _announce(self, frame: Frame) -> None:
         """Tell the radios of a frame that begins, and of what it disturbs or is disturbed by; their waits end here."""
@@ -430,8 +439,14 @@ class Medium:
                     self._damage(station, other)
             radio = dataclasses.asdict(frame.radio)
             line: Line = {"op": "frame", "id": frame.told, **radio, **frame.details, "start_us": frame.start_us}
-            line |= {"end_us": frame.end_us, **self._signal(frame, station), "damaged": damaged, "data": frame.data.hex()}
+            line |= {
+                "end_us": frame.end_us,
+                **self._signal(frame, station),
+                "damaged": damaged,
+                "data": frame.data.hex(),
+            }
             self._deliver(station.name, line)
+            station.told = station.computing
             if not station.computing:
                 station.wake += 1
                 self._resume(station)

@@ -15,6 +15,8 @@ LINE_BYTES = 4096
 MAX_TIME_US = 1 << 53
 MAX_DELAY_US = 10_000_000
 ROLES = ("node", "gateway", "radio", "observer")
+_LEAST_SF = 7  # of nodes and gateways
+_LONGEST_US = 1_000_000_000  # a frame with a preamble of 65,535 symbols
 
 
 class MessageError(ValueError):
@@ -41,7 +43,7 @@ class Radio:
     @property
     def symbol_us(self) -> int:
         """Duration of a symbol."""
-        return int(airtime.symbol_us(self.sf, self.bw_khz))
+        return (int(airtime.symbol_us(_LEAST_SF, self.bw_khz)) << self.sf) >> _LEAST_SF
 
     def airtime_us(self, length: int) -> int:
         """Duration of a frame of that many bytes."""
@@ -80,6 +82,8 @@ class Begin:
 
     radio: Radio
     data: bytes
+    airtime_us: int
+    """how long it will be; the chip may know shapes of a frame that the air does not"""
     details: Mapping[str, object]
     """what only an emulated chip knows of its frame, passed on as it is: `sync_word`, `header`, `crc`, `ldro`"""
 
@@ -152,7 +156,10 @@ def parse(line: bytes) -> Message:
                 "crc": _boolean(given, "crc", default=True),
                 "ldro": _boolean(given, "ldro", default=False),
             }
-            return Begin(_radio(given, invert_iq=False), _data(given), details)
+            radio = _radio(given, invert_iq=False, least_sf=5, least_preamble=0)
+            data = _data(given, least=0)
+            usual = radio.airtime_us(len(data)) if radio.sf >= _LEAST_SF else None
+            return Begin(radio, data, _integer(given, "airtime_us", 1, _LONGEST_US, usual), details)
         case "abort":
             return Abort()
         case "listen":
@@ -190,19 +197,21 @@ def _join(given: Mapping[str, object]) -> Join:
     )
 
 
-def _radio(given: Mapping[str, object], *, invert_iq: bool) -> Radio:
+def _radio(
+    given: Mapping[str, object], *, invert_iq: bool, least_sf: int = _LEAST_SF, least_preamble: int = 6
+) -> Radio:
     bandwidth = given.get("bw_khz", "125")
     radio = Radio(
         freq_khz=_integer(given, "freq_khz", 100_000, 3_000_000),
-        sf=_integer(given, "sf", 7, 12),
+        sf=_integer(given, "sf", least_sf, 12),
         bw_khz=bandwidth if isinstance(bandwidth, str) else str(bandwidth)[:8],
         coding_rate=_integer(given, "coding_rate", 5, 8, 5),
-        preamble_len=_integer(given, "preamble_len", 6, 65535, 8),
+        preamble_len=_integer(given, "preamble_len", least_preamble, 65535, 8),
         output_power=_number(given, "output_power", 14.0, 40.0),
         invert_iq=_boolean(given, "invert_iq", default=invert_iq),
     )
     try:
-        airtime.symbol_us(radio.sf, radio.bw_khz)
+        airtime.symbol_us(_LEAST_SF, radio.bw_khz)
     except ValueError as error:
         raise MessageError(str(error)) from None
     return radio
@@ -229,12 +238,12 @@ def _boolean(given: Mapping[str, object], key: str, *, default: bool) -> bool:
     return value
 
 
-def _data(given: Mapping[str, object]) -> bytes:
+def _data(given: Mapping[str, object], least: int = 1) -> bytes:
     value = given.get("data")
     try:
-        data = bytes.fromhex(value) if isinstance(value, str) else b""
+        data = bytes.fromhex(value) if isinstance(value, str) else None
     except ValueError:
-        data = b""
-    if not 1 <= len(data) <= 255:
-        raise MessageError("data must be 1 to 255 bytes in hex")
+        data = None
+    if data is None or not least <= len(data) <= 255:
+        raise MessageError(f"data must be {least} to 255 bytes in hex")
     return data

@@ -9,8 +9,8 @@ import hashlib
 import math
 import struct
 
-# demodulation limit by spreading factor, dB: SX1276 datasheet, table 13
-SNR_LIMIT_DB = {7: -7.5, 8: -10.0, 9: -12.5, 10: -15.0, 11: -17.5, 12: -20.0}
+# demodulation limit by spreading factor, dB: SX1276 datasheet, table 13; SX1262 6.1.1.1
+SNR_LIMIT_DB = {5: -2.5, 6: -5.0, 7: -7.5, 8: -10.0, 9: -12.5, 10: -15.0, 11: -17.5, 12: -20.0}
 # co-channel rejection at the same spreading factor: Goursaud and Gorce 2015, table 1; so in LoRaSim (Bor et al. 2016)
 CAPTURE_DB = 6.0
 # rejection of another spreading factor, mean of the measurements of Croce et al. 2018, table II

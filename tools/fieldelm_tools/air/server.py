@@ -392,6 +392,6 @@ class AirServer:
             busy_s = now_s - client.heard_s
             if self.options.stall_s and busy_s >= self.options.stall_s:
                 self._refuse(client, f"no word for {busy_s:.0f} s")
-            elif busy_s >= min(10.0, self.options.stall_s or 10.0) and name not in self._slow:
+            elif self.options.stall_s and busy_s >= min(10.0, self.options.stall_s) and name not in self._slow:
                 self._slow.add(name)
                 log.warning("%s holds time: it has been computing for %.0f s", name, busy_s)

@@ -8,6 +8,7 @@
 Descriptions and commands: docs/reference/emulator.md.
 """
 
+import dataclasses
 import json
 import os
 import queue
@@ -18,25 +19,47 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from ..air import AirOptions, AirServer, Propagation
 from ..errors import FieldelmError
 from . import install
 
 _START_S = 60.0
 _ANSWER_S = 120.0
 _END_S = 10.0
+LOSS_DB = 80.0
+"""between two radios on an air of their own, unless the description says otherwise"""
 
 
 class EmulatorError(FieldelmError):
     """The emulator has ended, or refuses a command; the text says why."""
 
 
+@dataclasses.dataclass(frozen=True)
+class _Even(Propagation):
+    """The same loss between any two radios: where they are does not matter."""
+
+    shadowing_db: float = 0.0
+    fading_db: float = 0.0
+    loss_db: float = LOSS_DB
+
+    def path_loss_db(self, distance_m: float, freq_khz: int) -> float:  # noqa: ARG002
+        """The loss."""
+        return self.loss_db
+
+
 class Emulator:
-    """A running `run.mjs`."""
+    """A running `run.mjs`, and the air between its radios unless the description names one."""
 
     def __init__(self, description: Mapping[str, Any]) -> None:
         """Start it and wait until its ports are open. Raises `EmulatorError` and `SetupError`."""
         install.packages()
+        node = install.node()
         described = {"boot_rom": str(install.boot_rom()), **description}
+        self._air: AirServer | None = None
+        if not isinstance(given := described.get("air", {}), str):
+            self._air = AirServer(AirOptions(conditions=_Even(**given), stall_s=0))
+            self._air.start()
+            described["air"] = {"address": self._air.address, "alone": True}
         self.events: list[dict[str, Any]] = []
         self.ports: dict[str, int] = {}
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -47,7 +70,7 @@ class Emulator:
             json.dump(described, file)
         self._description = Path(file.name)
         self._process = subprocess.Popen(
-            [install.node(), str(install.HERE / "run.mjs"), file.name],
+            [node, str(install.HERE / "run.mjs"), file.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -143,3 +166,5 @@ class Emulator:
             if stream is not None:
                 stream.close()
         self._description.unlink(missing_ok=True)
+        if self._air is not None:
+            self._air.stop()

@@ -1,13 +1,15 @@
 /**
- * The way of one emulated radio to the project's air server, which owns time (docs/reference/interfaces.md, section 4).
+ * The way of emulated radios to the project's air server, which knows who hears whom and owns time
+ * (docs/reference/interfaces.md, section 4).
  *
- * The Pico is never further ahead of the air than a receiver needs to find a frame (`LOOKAHEAD_NS`), and never ahead of
- * the start of its own frame: it stops there until the air has come to the same microsecond.
+ * Each radio is a client of its own there. Between radios of one process alone the air is asked only when one of them
+ * begins a frame or breaks it off; with others on the air they go no further ahead of it than `LOOKAHEAD_NS`.
  */
 
 import net from 'node:net';
 
-import { LOOKAHEAD_NS } from './ether.mjs';
+/** How far one Pico may run ahead of another: less than five symbols of the shortest preamble (spreading factor 5, 500 kHz). */
+export const LOOKAHEAD_NS = 250_000;
 
 const NS_PER_US = 1000;
 
@@ -70,6 +72,7 @@ function toLine(frame) {
     header: frame.explicit,
     crc: frame.crc,
     ldro: frame.ldro,
+    airtime_us: Math.round((frame.end_ns - frame.start_ns) / NS_PER_US),
     data: Buffer.from(frame.bytes).toString('hex'),
   };
 }
@@ -95,55 +98,42 @@ function toFrame(line, originNs) {
   };
 }
 
-/** One radio on the air, and the time that goes with it. */
-export class AirLink {
-  /** `address`: `host:port`. Call `connect` when the radio's chip exists. */
-  constructor(address) {
-    const [host, port] = address.split(':');
-    this.host = host;
-    this.port = Number(port);
-    this.station = null;
-    this.begun = [];
+/** One radio on the air. Set `chip` and `clock` before anybody transmits. */
+class Station {
+  constructor(air, name, { gain = 0, position = [0, 0] }) {
+    this.air = air;
+    this.name = name;
+    this.card = { op: 'join', role: 'radio', name, x: position[0], y: position[1], gain_db: gain };
+    this.chip = null;
+    this.clock = null;
+    this.lines = null;
     this.receptions = new Map();
   }
 
-  /** As an `Ether`'s: the station that a radio transmits by. There is one radio to a link. */
-  join(name, { gain = 0, position = [0, 0] } = {}) {
-    if (this.station) throw new Error('a Pico on the air server has one radio');
-    const join = { op: 'join', role: 'radio', name, x: position[0], y: position[1], gain_db: gain };
-    this.station = { name, gain, join, chip: null, clock: null };
-    this.station.transmit = (frame) => {
-      this.begun.push({ op: 'begin', ...toLine(frame), at: frame.start_ns });
-      this.station.clock.halt(); // the air has to come to this moment first
-    };
-    this.station.abort = () => this.begun.push({ op: 'abort', at: this.station.clock.nanos });
-    return this.station;
+  transmit(frame) {
+    this.air.begun.push({ station: this, at: frame.start_ns, frame, line: { op: 'begin', ...toLine(frame) } });
   }
 
-  async connect() {
-    const socket = net.connect(this.port, this.host);
-    this.lines = new Lines(socket);
-    this.lines.send(this.station.join);
-    const joined = await this.expect('joined');
-    this.originNs = joined.now_us * NS_PER_US - this.station.clock.nanos;
-    this.nowUs = joined.now_us;
+  abort() {
+    this.air.begun.push({ station: this, at: this.clock.nanos, line: { op: 'abort' } });
   }
 
+  /** The next line of that kind; what comes before it is taken in. */
   async expect(op) {
     for (;;) {
       const line = await this.lines.next();
       if (line.op === op) return line;
-      if (line.op === 'frame') this.frameBegins(line);
+      if (line.op === 'frame') this.begins(line);
       else if (line.op === 'damaged') this.damage(line.id);
-      else if (line.op === 'error') throw new Error(`the air refused ${this.station.name}: ${line.why}`);
+      else if (line.op === 'error') throw new Error(`the air refused ${this.name}: ${line.why}`);
     }
   }
 
-  frameBegins(line) {
-    const frame = toFrame(line, this.originNs);
-    const reception = { frame, rssi: line.rssi, snr: line.snr_db, damaged: Boolean(line.damaged) };
+  begins(line) {
+    const frame = toFrame(line, this.air.originNs);
+    const reception = { frame, rssi: line.rssi, snr: line.snr_db, damaged: line.damaged };
     this.receptions.set(line.id, reception);
-    const { clock, chip } = this.station;
+    const { clock, chip } = this;
     if (clock.nanos >= frame.start_ns) chip.receiver.begins(reception);
     else clock.at(frame.start_ns, () => chip.receiver.begins(reception));
   }
@@ -153,45 +143,94 @@ export class AirLink {
     if (reception) reception.damaged = true;
   }
 
+  /** Wait until that time, or until somebody's frame begins; returns what time it is. */
+  async wait(us) {
+    this.lines.send({ op: 'wait', until_us: us });
+    const { now_us: now } = await this.expect('now');
+    for (const [id, { frame }] of this.receptions) if (this.air.toUs(frame.end_ns) < now) this.receptions.delete(id);
+    return now;
+  }
+
+  /** Wait until that time for certain. */
+  async reach(us) {
+    let now = this.air.nowUs;
+    while (now < us) now = await this.wait(us);
+    return now;
+  }
+}
+
+/** The radios of this process on an air server, and the time that goes with it. */
+export class Air {
+  /** `address`: `host:port`; `alone`: nobody else is on that air, so that this process may keep it waiting. */
+  constructor({ address = null, alone = false } = {}) {
+    this.address = address;
+    this.alone = alone || !address;
+    this.stations = [];
+    this.begun = []; // what the air does not know yet
+    this.originNs = 0;
+    this.nowUs = 0;
+    this.onFrame = () => {};
+  }
+
+  /** A radio called `name`; `gain`: of its antenna, dB; `position`: [x, y] in m. */
+  join(name, options = {}) {
+    if (!this.address) throw new Error(`${name}: a radio needs the address of an air server, "air"`);
+    const station = new Station(this, name, options);
+    this.stations.push(station);
+    return station;
+  }
+
+  /** Join the air; time there then waits for these radios. */
+  async connect() {
+    const [host, port] = (this.address ?? '').split(':');
+    for (const station of this.stations) {
+      station.lines = new Lines(net.connect(Number(port), host));
+      station.lines.send(station.card);
+      this.nowUs = (await station.expect('joined')).now_us;
+      this.originNs = this.nowUs * NS_PER_US - station.clock.nanos;
+    }
+  }
+
+  /** Emulated nanoseconds to which the air has come. */
+  get nanos() {
+    return this.nowUs * NS_PER_US - this.originNs;
+  }
+
   toUs(nanos) {
     return Math.floor((nanos + this.originNs) / NS_PER_US);
   }
 
-  /** Let the air come to `nanos`, or to the next frame that begins before. */
+  /** Let the air come to `nanos`, or to the next frame that somebody else begins before. Returns whether it has come so far. */
   async wait(nanos) {
     const until = this.toUs(nanos);
-    if (until <= this.nowUs) return;
-    this.lines.send({ op: 'wait', until_us: until });
-    this.nowUs = (await this.expect('now')).now_us;
-    for (const [id, { frame }] of this.receptions) if (this.toUs(frame.end_ns) < this.nowUs) this.receptions.delete(id);
-  }
-
-  /** One step of the Pico and the air, as far as `until` (ns). */
-  async advance(pico, until = Infinity) {
-    const event = pico.nextEventNanos;
-    if (event > pico.nanos) {
-      // asleep: the air may go on to the next thing the Pico does, or to a frame, whichever is first
-      const target = Math.min(until, event, pico.nanos + 1e9);
-      await this.wait(target);
-      pico.run(Math.min(target, Math.max(pico.nanos, this.nowUs * NS_PER_US - this.originNs)));
-      if (this.nowUs < this.toUs(target)) return;
-    }
-    const airNanos = this.nowUs * NS_PER_US - this.originNs;
-    pico.run(Math.min(until, Math.max(pico.nanos, airNanos) + LOOKAHEAD_NS));
-    const begun = this.begun.splice(0);
-    for (const { at, ...line } of begun) {
-      await this.reach(at);
-      this.lines.send(line);
-    }
-    await this.reach(pico.nanos);
+    if (until <= this.nowUs || !this.stations.length) return true;
+    const times = await Promise.all(this.stations.map((station) => station.wait(until)));
+    this.nowUs = times[0]; // that frame has ended the waits of all of them at once
+    return until <= this.nowUs;
   }
 
   /** The air comes to `nanos` for certain. */
   async reach(nanos) {
-    while (this.nowUs < this.toUs(nanos)) await this.wait(nanos);
+    const until = this.toUs(nanos);
+    if (until <= this.nowUs || !this.stations.length) return;
+    await Promise.all(this.stations.map((station) => station.reach(until)));
+    this.nowUs = until;
+  }
+
+  /** Tell the air what has begun since, in the order of time. When this returns, the other radios here know of it. */
+  async flush() {
+    if (!this.begun.length) return;
+    const begun = this.begun.sort((a, b) => a.at - b.at || (a.station.name < b.station.name ? -1 : 1));
+    this.begun = [];
+    for (const { station, at, frame, line } of begun) {
+      await this.reach(at);
+      station.lines.send(line);
+      if (frame) this.onFrame(station.name, frame);
+    }
+    await this.reach(this.nanos + NS_PER_US);
   }
 
   close() {
-    this.lines?.socket.destroy();
+    for (const { lines } of this.stations) lines?.socket.destroy();
   }
 }

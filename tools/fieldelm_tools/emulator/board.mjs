@@ -19,7 +19,7 @@ const FIRST_ADC_PIN = 26;
 const TEMPERATURE_CHANNEL = 4;
 
 /** What may happen to a chip. */
-export const FAULTS = ['none', 'silent', 'wrong_id', 'stuck'];
+export const FAULTS = ['none', 'silent', 'wrong_id', 'stuck', 'hung'];
 
 const IDENTITY = { sx1276: 0x42, adxl345: 0x00, lis3dh: 0x0f };
 
@@ -77,8 +77,9 @@ function addChip(pico, part, buses, join) {
     throw new Error(`${pico.name}: chip type ${type} is not one of ${known}`);
   }
   if (pico.parts[name]) throw new Error(`${pico.name}: two chips are called ${name}`);
-  pico.parts[name] = { chip, type, part, fault: 'none' };
-  pico.add(chip, connect(pico, chip, part, buses, report));
+  const bus = connect(pico, chip, part, buses, report);
+  pico.parts[name] = { chip, type, part, bus, fault: 'none' };
+  pico.add(chip, bus);
   for (const [pin, gpio] of Object.entries(part.pins ?? {})) wire(pico, chip, pin, gpio);
   setFault(pico, name, part.fault ?? 'none');
 }
@@ -109,14 +110,15 @@ function wire(pico, chip, pin, gpio) {
 
 /**
  * Break a chip, or mend it ('none'): 'silent' has no power, 'wrong_id' says to be another one, 'stuck' holds a bus wire
- * (SDA, or MISO) low. A chip that is mended has just been powered.
+ * (SDA, or MISO) low. A chip that is mended has just been powered. 'hung', on I2C: it waits for the rest of a byte that was
+ * cut short, and is well again when it has been clocked out.
  */
 export function setFault(pico, name, fault) {
   const item = pico.parts[name];
   if (!item) throw new Error(`${pico.name} has no chip ${name}`);
   if (!FAULTS.includes(fault)) throw new Error(`fault ${fault} is not one of ${FAULTS.join(', ')}`);
   const { chip, type, part } = item;
-  const held = part.i2c?.sda ?? part.spi?.miso;
+  if (fault === 'hung' && !part.i2c) throw new Error(`${name} is not on I2C: it cannot be hung`);
   if (item.fault === fault) return;
   item.fault = fault;
   const on = item.powerOn ?? chip.powerOn.bind(chip);
@@ -130,5 +132,7 @@ export function setFault(pico, name, fault) {
     chip.powerOff();
     chip.powerOn();
   }
-  pico.pins.drive(held, fault === 'stuck' ? 0 : null);
+  if (fault === 'hung') item.bus.hang(() => (item.fault = 'none'));
+  else if (part.i2c) item.bus.hold(fault === 'stuck');
+  else pico.pins.drive(part.spi.miso, fault === 'stuck' ? 0 : null);
 }

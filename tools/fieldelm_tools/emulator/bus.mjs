@@ -152,7 +152,8 @@ export class I2cBus {
     this.later = clock.createAlarm(() => this.step());
     pins.pull(wires.sda, 1);
     pins.pull(wires.scl, 1);
-    new SoftI2c(this);
+    this.held = false;
+    this.soft = new SoftI2c(this);
   }
 
   add(chip) {
@@ -189,6 +190,10 @@ export class I2cBus {
 
   /** START and address. Returns whether a chip acknowledges. */
   start(address, reading, hz) {
+    if (this.held) {
+      this.target = null; // the block loses arbitration
+      return false;
+    }
     this.target = this.chips.find((chip) => chip.i2cAddress === address) ?? null;
     if (this.target && hz > this.target.i2cMaxHz * 1.05) {
       this.report(`${this.target.name}: I2C clock of ${Math.round(hz)} Hz is above ${this.target.i2cMaxHz} Hz`);
@@ -201,6 +206,24 @@ export class I2cBus {
     this.target?.i2cStop();
     this.target = null;
   }
+
+  /** Something holds SDA low, whatever else is said on the bus; or lets it go. */
+  hold(held) {
+    this.held = held;
+    this.soft.state = 'idle';
+    this.pins.drive(this.wires.sda, held ? 0 : null);
+  }
+
+  /** A chip has been cut short in the middle of a byte: it holds SDA until it has seen nine clocks; then `done()`. */
+  hang(done) {
+    let clocks = 0;
+    this.hold(true);
+    this.pins.watch(this.wires.scl, (level) => {
+      if (level || ++clocks !== 9) return;
+      this.hold(false);
+      done();
+    });
+  }
 }
 
 /** I2C by a program that moves the pins itself, as MicroPython's `i2c.scan()` does. */
@@ -212,12 +235,12 @@ class SoftI2c {
     this.byte = 0;
     const { pins, wires } = bus;
     pins.watch(wires.sda, (level) => {
-      if (this.changing || !pins.levels[wires.scl] || (bus.mcu && bus.routed())) return;
+      if (this.changing || bus.held || !pins.levels[wires.scl] || (bus.mcu && bus.routed())) return;
       if (level) this.stopped();
       else this.started();
     });
     pins.watch(wires.scl, (level) => {
-      if (this.state === 'idle') return;
+      if (bus.held || this.state === 'idle') return;
       if (level) this.rise(pins.levels[wires.sda]);
       else this.fall();
     });

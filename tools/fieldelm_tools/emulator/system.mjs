@@ -3,15 +3,18 @@
  * radio can notice, and what they send is exchanged in between, in the order of emulated time.
  */
 
-import { LOOKAHEAD_NS } from './ether.mjs';
+import { LOOKAHEAD_NS } from './air.mjs';
+
+const LONG_STEPS = 20; // of one Pico with nobody to hear
+const LONGEST_WAIT_NS = 1e9;
 
 export class System {
-  /** `ether`: has `flush()`. With one Pico and nobody on the air, time passes in longer steps. */
-  constructor(picos, ether) {
+  /** `air`: an `Air`. */
+  constructor(picos, air) {
     this.picos = picos;
-    this.ether = ether;
+    this.air = air;
     this.nanos = 0;
-    this.step = picos.length > 1 ? LOOKAHEAD_NS : 20 * LOOKAHEAD_NS;
+    this.step = picos.length > 1 || !air.alone ? LOOKAHEAD_NS : LONG_STEPS * LOOKAHEAD_NS;
   }
 
   /** When something will happen by itself; `Infinity` if all wait for the world outside. */
@@ -19,19 +22,33 @@ export class System {
     return Math.min(...this.picos.map((pico) => pico.nextEventNanos));
   }
 
-  /** One step, at most up to `until` (ns). Returns false, with time where it was, if all wait for the world outside. */
-  advance(until = Infinity) {
+  /**
+   * One step, at most up to `until` (ns). Returns false, with time where it was, if all wait for the world outside and
+   * nobody else is on the air.
+   */
+  async advance(until = Infinity) {
+    const { air } = this;
     const event = this.nextEventNanos;
-    if (event === Infinity && until === Infinity) return false;
-    const target = Math.min(until, Math.max(this.nanos, event) + this.step);
-    for (const pico of this.picos) pico.run(target);
-    this.nanos = target;
-    this.ether.flush();
+    if (air.alone) {
+      if (event === Infinity && until === Infinity) return false;
+      this.run(Math.min(until, Math.max(this.nanos, event) + this.step));
+    } else {
+      if (event > this.nanos) {
+        // all asleep: the air may go on to the next thing that happens here, or to a frame, whichever is first
+        const target = Math.min(until, event, this.nanos + LONGEST_WAIT_NS);
+        const there = await air.wait(target);
+        this.run(there ? target : Math.max(this.nanos, air.nanos));
+        if (!there) return true;
+      }
+      this.run(Math.min(until, Math.max(this.nanos, air.nanos) + this.step));
+    }
+    await air.flush();
+    if (!air.alone) await air.reach(this.nanos);
     return true;
   }
 
-  /** Run until emulated time `until` (ns). */
-  run(until) {
-    while (this.nanos < until) this.advance(until);
+  run(target) {
+    for (const pico of this.picos) pico.run(target);
+    this.nanos = target;
   }
 }
