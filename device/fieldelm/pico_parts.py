@@ -1,6 +1,7 @@
 """Radio, sensor and battery of a board, made from its description. Drivers that the board does not use are not imported."""
 
 import machine
+import time
 
 from machine import ADC, Pin
 
@@ -132,9 +133,37 @@ def _registers(d, several, buses):
 
     if "i2c" in d:
         pins = d["i2c"]
-        i2c = machine.I2C(pins["id"], scl=Pin(pins["scl"]), sda=Pin(pins["sda"]), freq=I2C_HZ)
-        return I2cRegisters(i2c, d["address"], several)
+        return I2cRegisters(_i2c(pins), d["address"], several, lambda: free_i2c(pins))
     return SpiRegisters(_spi(d["spi"], 1, buses), _output(d["cs"], 1))
+
+
+def _i2c(pins):
+    return machine.I2C(pins["id"], scl=Pin(pins["scl"]), sda=Pin(pins["sda"]), freq=I2C_HZ)
+
+
+def free_i2c(pins):
+    """Free a bus on which a chip may hold SDA low; True: try again. Raises OSError with a sentence if it goes on holding it.
+
+    A reset of the board in the middle of a byte leaves the chip waiting for the rest: nine clocks, then STOP (UM10204 3.1.16).
+    """
+    scl = Pin(pins["scl"], Pin.OPEN_DRAIN, value=1)
+    sda = Pin(pins["sda"], Pin.IN, Pin.PULL_UP)
+    for _ in range(9):
+        if sda():
+            break
+        scl(0)
+        time.sleep_us(5)
+        scl(1)
+        time.sleep_us(5)
+    freed = sda()
+    if freed:
+        sda = Pin(pins["sda"], Pin.OPEN_DRAIN, value=0)
+        time.sleep_us(5)
+        sda(1)
+    _i2c(pins)  # the pins are the block's again
+    if not freed:
+        raise OSError("I2C: SDA (GPIO %d) is held low: check the sensor's power, wires and pull-ups" % pins["sda"])
+    return True
 
 
 def battery(description):

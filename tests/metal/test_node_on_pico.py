@@ -117,6 +117,24 @@ def test_wrong_chip_and_stuck_bus(emulate):
     assert port.status()["resets"] == 1
 
 
+def test_i2c_bus_that_a_reset_left_hanging_is_freed_and_one_that_is_held_is_said(emulate):
+    i2c = {key: value for key, value in SENSOR.items() if key != "spi"} | {"i2c": {"sda": 4, "scl": 5}}
+    emulator = emulate(_pico(sensor={**i2c, "fault": "hung"}))
+    port = Port(emulator, "node")
+    options = {"radio": "sx1276", "sensor": "adxl345_i2c"}
+    sense = {"period_s": 10, "rate_hz": 400, "samples": 128}
+    port.provide({**NODE, "console": "rows", "options": options, "sense": sense})
+    port.until('"kind": "row".*\r\n', 2)
+    assert b"fieldelm: " not in port.said
+    assert all(row["rms_g"] for row in port.rows() if row["kind"] == "row")
+    emulator.command("fault", pico="node", chip="sensor", fault="stuck")
+    port.until('"kind": "sensor".*SDA .GPIO 4. is held low')
+    port.until('"event": "sensor_fault"')
+    emulator.command("fault", pico="node", chip="sensor", fault="none")
+    port.until('"event": "sensor_ok"')
+    assert port.status()["resets"] == 1
+
+
 def test_three_failed_starts_lead_to_safe_mode(emulate):
     emulator = emulate(_pico(), trace=True)
     port = Port(emulator, "node")

@@ -75,7 +75,12 @@ class Accelerometer:
         """Whether the right chip answers and takes its settings; it is at rest afterwards. Raises OSError with a sentence."""
         self._out = None
         try:
-            self._begin()
+            try:
+                self._begin()
+            except OSError as error:
+                if isinstance(error.args[0], str) or not self._registers.free():
+                    raise
+                self._begin()  # a chip that a reset had cut short in a byte may have held the bus
         except OSError as error:
             if isinstance(error.args[0], str):
                 raise

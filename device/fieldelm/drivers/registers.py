@@ -45,11 +45,19 @@ class SpiRegisters:
         self._spi.readinto(buffer)
         self._cs(1)
 
+    def free(self):
+        """On SPI nobody can hold the bus: False."""
+        return False
+
 
 class I2cRegisters:
-    """``several`` is or-ed into the register's number when more than one byte is read (LIS3DH: 0x80)."""
+    """``several`` is or-ed into the register's number when more than one byte is read (LIS3DH: 0x80).
 
-    def __init__(self, i2c, address, several=0):
+    ``free()`` is called when the chip does not answer: it frees a bus on which SDA is held low, and says whether to try again.
+    """
+
+    def __init__(self, i2c, address, several=0, free=lambda: False):
+        self.free = free
         self._i2c = i2c
         self._address = address
         self._several = several
