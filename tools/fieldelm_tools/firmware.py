@@ -347,7 +347,13 @@ def package(
         "memory": dataclasses.asdict(memory),
         "sources": origin,
     }
+    # each takes its name when it is whole: somebody may be flashing the one before, or the power may fail
     stem.with_suffix(".json").unlink(missing_ok=True)
-    stem.with_suffix(".uf2").write_bytes(data)
-    stem.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    for path, content in (
+        (stem.with_suffix(".uf2"), data),
+        (stem.with_suffix(".json"), (json.dumps(report, indent=1) + "\n").encode()),
+    ):
+        part = path.with_name(f"{path.name}.new")
+        part.write_bytes(content)
+        part.replace(path)
     return Firmware(stem.with_suffix(".uf2"), elf, report, fresh=True)
