@@ -12,7 +12,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,15 +111,16 @@ def _life(_fan: CoolingFan | None, out: Path, _quick: bool) -> None:
     life.draw(out)
 
 
-def _other(name: str, *options: str) -> Part:
+def _other(name: str, *options: str, quickly: Sequence[str] = ()) -> Part:
     """Another bench of `fieldelm bench`, by its own command line."""
 
-    def made(_fan: CoolingFan | None, out: Path, _quick: bool) -> dict[str, Any]:
+    def made(_fan: CoolingFan | None, out: Path, quick: bool) -> dict[str, Any]:
         from .. import cli
 
         said = io.StringIO()
+        words = [option.format(out=out) for option in (*options, *(quickly if quick else ()))]
         with contextlib.redirect_stdout(said):
-            code = cli.main(["bench", name, "--json", *(option.format(out=out) for option in options)])
+            code = cli.main(["bench", name, "--json", *words])
         if code:
             raise FieldelmError(f"`fieldelm bench {name}` ended with {code}")
         return dict(json.loads(said.getvalue()))
@@ -135,7 +136,8 @@ PARTS: dict[str, Part] = {
     "suites": _suites,
     "kernels": _other("kernels"),
     "kernel-growth": _other("kernels", "--sweep", "{out}/kernel-growth.svg"),
-    "gateway": _other("gateway"),
+    "gateway": _other("gateway", quickly=("--frames", "2000", "--seconds", "2")),
+    "link": _other("link", "--plot", "{out}", quickly=("--nodes", "5", "--days", "1")),
 }
 """Name, and how it is made."""
 RECORDED = frozenset({"bands", "raw511", "ablation", "suites"})
