@@ -116,6 +116,15 @@ def _past(
         _event(store, node, sequence, kind, now_ms - (20 - sequence * 2) * 3_600_000, None)
     if alarmed:
         alarm = _event(store, node, 5, "machine_alarm", broken_ms, 2.6)
+    if alarmed:
+        values = [round(abs(generator.gauss(0, 1)), 2) for _ in range(64)]
+        values[12], values[25] = 9.4, 6.1
+        trace = {
+            "schema": 1, "name": node["name"], "location": "hall", "received_time": rfc3339(last[1]), "clock": "synced",
+            "trace": "residuals", "trace_id": 1, "unit": "sigma", "edges_hz": [1.0 + 10 * i for i in range(65)],
+            "values": values,
+        }  # fmt: skip
+        store.write("UPDATE node SET trace_document = ? WHERE id = ?", (json.dumps(trace), node["row"]))
     store.write(
         "UPDATE node SET status_key_id = 0, status_counter = ?, status_document = ?, last_seen_ms = ?, firmware = '0.1.0',"
         " boots = 1, policy = 'auto', kernels = 'native', heartbeat_s = 900, window_period_s = 60, bands = 64, band_low_hz = 1.0,"

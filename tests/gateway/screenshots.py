@@ -15,7 +15,7 @@ from gateway_browser import open_browser, wait_until
 from gateway_world import World
 
 NODES = "document.querySelectorAll('.node').length == 24"
-CHARTS = "document.querySelectorAll('.chart').length == 5"
+CHARTS = "document.querySelectorAll('.chart').length == 6"
 
 
 class _Away:
@@ -52,7 +52,7 @@ def main(target: Path) -> None:
                 wait_until(browser, "document.getElementById('connection').textContent == 'live'")
                 time.sleep(0.5)
                 size = browser.execute_script("return [innerWidth, document.documentElement.scrollHeight]")
-                whole = min(size[1], options.get("height", 1400 if ready is CHARTS else 640))
+                whole = min(size[1], options.get("height", 1800 if ready is CHARTS else 640))
                 clip = {"x": 0, "y": 0, "width": size[0], "height": whole, "scale": 1}
                 shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True})
                 (target / f"dashboard-{name}.png").write_bytes(base64.b64decode(shot["data"]))
