@@ -9,7 +9,17 @@ from typing import Any
 
 from fieldelm import codes
 
-from . import backup_cli, commands, config as configuration, documents, install, maintenance, node_cli, trace_cli
+from . import (
+    backup_cli,
+    commands,
+    config as configuration,
+    documents,
+    install,
+    maintenance,
+    model_cli,
+    node_cli,
+    trace_cli,
+)
 from .clock import HostClock, Instant, rfc3339
 from .errors import GatewayError, RequestError, UsageError
 from .nodes import Node, find
@@ -62,6 +72,7 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
     listing.set_defaults(run=_list)
 
     node_cli.add_actions(actions, _add_config)
+    model_cli.add_actions(actions, _add_config)
     for name in commands.COMMANDS:
         line = _HELPS[name]
         action = actions.add_parser(name, help=line, description=f"{line[0].upper()}{line[1:]}.", allow_abbrev=False)

@@ -181,6 +181,10 @@ class Waiting:
                 return command
         return None
 
+    def has(self, node: int, command: str) -> bool:
+        """Whether such a command waits for this node."""
+        return any(waiting.command == command for waiting in self._by_node.get(node, ()))
+
     def with_sequence(self, node: int, sequence: int) -> Command | None:
         """The command that a RESPONSE answers."""
         for command in self._by_node.get(node, ()):

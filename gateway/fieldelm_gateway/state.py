@@ -70,6 +70,8 @@ class State:
         self.guard = Guard()
         self.traces: dict[int, list[TracePart]] = {}
         """parts of a trace that is not complete, by row of the node"""
+        self.copying = {row.node for row in store.models() if row.node and not row.complete}
+        """rows of nodes whose model has come in part"""
         self.outbox = list(store.outbox_counts())
         """messages waiting, by lane"""
 

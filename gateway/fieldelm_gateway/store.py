@@ -86,6 +86,29 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A copy of what a node has learned, whole or in part."""
+
+    model: int
+    """CRC-32 of the whole"""
+    node: int | None
+    """it comes from this one; None: that was removed"""
+    eui: str
+    name: str
+    total: int
+    data: bytes
+    """what has come, from the beginning"""
+    begun_ms: int
+    heard_ms: int = 0
+    reminders: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it is here."""
+        return len(self.data) == self.total
+
+
+@dataclass(frozen=True, slots=True)
 class AirtimeRow:
     """What a radio has transmitted in one minute."""
 
@@ -135,6 +158,7 @@ class Writes:
     """length of a node's tags, the other one while that is being changed, row of the node"""
     traces: list[tuple[str, int]] = field(default_factory=list)
     """document, row of the node"""
+    models: list[ModelRow] = field(default_factory=list)
     maintenance: list[MaintenanceRow] = field(default_factory=list)
     described: list[Node] = field(default_factory=list)
     """nodes with another name, location or shaft speed"""
@@ -349,6 +373,21 @@ class Store:
         """Whether this gateway has sent, or is about to send, such a command."""
         return bool(self._rows("SELECT 1 FROM command WHERE node = ? AND sequence = ?", (node, sequence)))
 
+    def commands_of(self, node: int, command: str) -> list[Command]:
+        """What a node was asked by this command, newest first."""
+        sql = "SELECT * FROM command WHERE node = ? AND command = ? ORDER BY id DESC LIMIT 100"
+        return [_command(row) for row in self._rows(sql, (node, command))]
+
+    def model(self, model: int) -> ModelRow | None:
+        """The copy with this CRC-32."""
+        rows = self._rows("SELECT * FROM model WHERE model = ?", (model,))
+        return ModelRow(**dict(rows[0])) if rows else None
+
+    def models(self, node: int | None = None) -> list[ModelRow]:
+        """Copies, of one node or of all, newest first."""
+        sql = "SELECT * FROM model WHERE ? IS NULL OR node = ? ORDER BY begun_ms DESC"
+        return [ModelRow(**dict(row)) for row in self._rows(sql, (node, node))]
+
     def airtime(self, radio: str) -> list[AirtimeRow]:
         """What a radio has transmitted; older minutes than an hour may be among them."""
         rows = self._rows("SELECT * FROM airtime WHERE radio = ?", (radio,))
@@ -416,6 +455,10 @@ class Store:
                 [(node.name, node.location, node.shaft_hz, node.row) for node in writes.described],
             )
             connection.executemany("UPDATE inbox SET answer = ? WHERE id = ?", writes.inbox_answers)
+            for row in writes.models:
+                connection.execute(_PUT_MODEL, _values(row))
+                if row.complete:
+                    connection.execute(_FORGET_MODELS, (row.eui, row.eui))
             connection.executemany(_PUT_AIRTIME, [_values(row) for row in writes.airtime.values()])
             return [self.add_command(command) for command in writes.commands_new]
 
@@ -429,6 +472,10 @@ _INSERT_FRAME = _insert("frame", FrameRow)
 _INSERT_EVENT = _insert("event", EventRow)
 _INSERT_MAINTENANCE = _insert("maintenance", MaintenanceRow)
 _PUT_AIRTIME = _insert("airtime", AirtimeRow).replace("INSERT", "INSERT OR REPLACE", 1)
+_PUT_MODEL = _insert("model", ModelRow).replace("INSERT", "INSERT OR REPLACE", 1)
+_FORGET_MODELS = (  # a node's newest eight stay
+    "DELETE FROM model WHERE eui = ? AND model NOT IN (SELECT model FROM model WHERE eui = ? ORDER BY begun_ms DESC LIMIT 8)"
+)
 _UPDATE_NODE = (
     "UPDATE node SET last_seen_ms = ?, status_key_id = ?, status_counter = ?, status_document = ?, "  # noqa: S608
     "alarm_document = ?, " + ", ".join(f"{name} = ?" for name in _CARD) + " WHERE id = ?"
@@ -440,7 +487,7 @@ _NEXT_SEQUENCE = (
 _UPDATE_KEY = "UPDATE node_key SET highest = ?, seen = ?, last_sequence = ? WHERE node = ? AND key_id = ?"
 
 
-def _values(row: FrameRow | EventRow | MaintenanceRow | AirtimeRow) -> tuple[object, ...]:
+def _values(row: FrameRow | EventRow | MaintenanceRow | AirtimeRow | ModelRow) -> tuple[object, ...]:
     return tuple(getattr(row, name) for name in row.__slots__)
 
 

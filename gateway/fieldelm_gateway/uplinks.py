@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from fieldelm import frame
 
-from . import airtime_account, commands, documents, downlink
+from . import airtime_account, commands, documents, downlink, models
 from .downlink import Exchange
 from .ingress import Uplink
 from .nodes import Node
@@ -161,6 +161,9 @@ def _understand(state: State, batch: Batch, verified: Verified, uplink: Uplink) 
         case frame.TRACE:
             _trace(state, batch, verified, uplink)
             return verified.node, "accepted"
+        case frame.MODEL:
+            models.received(state, batch, verified, uplink)
+            return verified.node, "accepted"
     raise documents.PayloadError("this gateway does not know the type")
 
 
@@ -209,6 +212,7 @@ def _status(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> N
     node, key_id = verified.node, verified.slot.key_id
     if node.status and node.status[0] == key_id and verified.counter < node.status[1]:
         return node  # a newer one is known
+    models.remind(state, batch, node, uplink.received.epoch_ms)
     text = documents.dump(document)
     topic = state.topics.node_state(node.eui)
     room = state.outbox_fill(batch) < _STATUS_SHARE
@@ -313,7 +317,8 @@ def _answer(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> b
             return data
     if not verified.ack_wanted:
         return None
-    data = downlink.ack(node, slot, verified.counter, gateway, more=waiting is not None)
+    fragment = models.fragment(state, verified, uplink) if verified.kind == frame.MODEL else None
+    data = fragment or downlink.ack(node, slot, verified.counter, gateway, more=waiting is not None)
     if state.spend(batch, uplink, data, _share(verified)):
         batch.frames["acknowledged"] += 1
         return data
