@@ -1,6 +1,7 @@
 """A clock, a radio and the far side of the link for the node's tests: copper and air, and a gateway that uses the real codec."""
 
 from binascii import unhexlify
+from random import getrandbits
 
 from fieldelm import frame, payloads
 from fieldelm.ccm import Ccm
@@ -162,6 +163,28 @@ class Sensor:
             out[i] = tone + ((noise >> 16) % 201 - 100)
         self._noise = noise
         return len(out)
+
+
+class Values:
+    """A sensor of plain values, which take no time to compute; ``shift`` changes the machine."""
+
+    kind = "features"
+    rate_hz = 1
+    axes = 1
+    full_scale = 0
+    g_per_count = 1
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.windows = 0
+        self.shift = 0.0
+
+    def read(self, out):
+        self.windows += 1
+        for i in range(len(out)):
+            noise = (getrandbits(8) + getrandbits(8) + getrandbits(8) - 382) / 220
+            out[i] = 10 + i + noise + (self.shift if i < 2 else 0)
+        return 1
 
 
 class Reboot(Exception):

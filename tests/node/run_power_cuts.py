@@ -15,7 +15,7 @@ import sys
 from binascii import crc32
 from random import getrandbits, seed
 
-from bench import Board, Reboot, configuration, silence
+from bench import Board, Reboot, Values, configuration, silence
 from flash import BLOCK, PAGE, Flash, erase, mount, operations, program, tear
 
 from fieldelm import codes, frame, payloads
@@ -27,28 +27,6 @@ from fieldelm.storage import Record
 _INPUTS = 6
 _HOUR_MS = 3600000
 _NEW_KEY = bytes(range(16, 32))
-
-
-class Values:
-    """A sensor of plain values; ``shift`` changes the machine, ``windows`` counts."""
-
-    kind = "features"
-    rate_hz = 1
-    axes = 1
-    full_scale = 0
-    g_per_count = 1
-
-    def __init__(self, clock):
-        self.clock = clock
-        self.windows = 0
-        self.shift = 0.0
-
-    def read(self, out):
-        self.windows += 1
-        for i in range(len(out)):
-            noise = (getrandbits(8) + getrandbits(8) + getrandbits(8) - 382) / 220
-            out[i] = 10 + i + noise + (self.shift if i < 2 else 0)
-        return 1
 
 
 def _config():
