@@ -1,4 +1,4 @@
-// The autoencoder's loops for Cortex-M0 and M0+: bit for bit what the functions of the same names in fixed_elm.c give.
+// The autoencoder's loops for Cortex-M0 and M0+: bit for bit what the functions of the same names in fixed_score.c and fixed_learn.c give.
 // Cycles: see armv6m_spectrum.S.
 
 #if defined(__ARM_ARCH_6M__) && !defined(FIELDELM_PORTABLE)

@@ -86,7 +86,7 @@ float fieldelm_fixed_velocity(const uint32_t *power, int32_t scale, size_t from,
 void fieldelm_fixed_levels(const uint32_t *power, int32_t scale, const uint16_t *edges, const float *params, const float *center,
     float *out, size_t n);
 
-// ---- fixed_elm.c: the autoencoder
+// ---- fixed_model.c, fixed_score.c, fixed_learn.c: the autoencoder
 
 // floor(sqrt(x))
 uint32_t fieldelm_fixed_root(uint32_t x);

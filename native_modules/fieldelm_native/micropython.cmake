@@ -7,7 +7,9 @@ target_sources(usermod_fieldelm_native INTERFACE
     ${CMAKE_CURRENT_LIST_DIR}/binding.c
     ${FIELDELM_CORE_DIR}/fixed_spectrum.c
     ${FIELDELM_CORE_DIR}/fixed_levels.c
-    ${FIELDELM_CORE_DIR}/fixed_elm.c
+    ${FIELDELM_CORE_DIR}/fixed_model.c
+    ${FIELDELM_CORE_DIR}/fixed_score.c
+    ${FIELDELM_CORE_DIR}/fixed_learn.c
     ${FIELDELM_CORE_DIR}/fixed_window.c
     ${FIELDELM_CORE_DIR}/armv6m_spectrum.S
     ${FIELDELM_CORE_DIR}/armv6m_elm.S

@@ -72,8 +72,8 @@ class Spectrum:
         where = [pointer(samples), SIZE(channel), SIZE(self.axes), SIZE(self.m)]
         self.library.fieldelm_fixed_stats(*where, ctypes.byref(self.stats))
         tables = [pointer(self.window), pointer(self.table), SIZE(self.size), ctypes.byref(self.stats)]
-        scale = self.library.fieldelm_fixed_power(*where, *tables, pointer(self.work), pointer(self.raw))
-        self.unit = np.sqrt(4 * self.size / (3 * self.m)) * 2.0**-scale  # of the amplitudes
+        self.scale = self.library.fieldelm_fixed_power(*where, *tables, pointer(self.work), pointer(self.raw))
+        self.unit = np.sqrt(4 * self.size / (3 * self.m)) * 2.0**-self.scale  # of the amplitudes
         return self.raw * self.unit**2
 
 

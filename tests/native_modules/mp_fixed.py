@@ -63,5 +63,23 @@ def main():
     for name, buffer in (("model", model), ("out", out), ("e", e)):
         show(name, buffer)
 
+    pair = array("h", bytes(4 * SIZE))
+    for i, (one, other) in enumerate(zip(samples(1), samples(2))):
+        pair[2 * i], pair[2 * i + 1] = one, other // 9 + 300
+    total, moments = array("I", bytes(4 * (SIZE // 2 + 1))), array("f", bytes(16))
+    scale = kernels.fixed_spectrum(pair, 0, 2, moments, window, table, spectrum, total)
+    show("moments", moments)
+    other = kernels.fixed_spectrum(pair, 1, 2, moments, window, table, spectrum, power)
+    show("moments", moments)
+    scale = kernels.fixed_add(total, scale, power, other)
+    print("scale", scale)
+    show("total", total)
+    speed = array("f", (0.25, 0.0))
+    kernels.fixed_velocity(total, scale, 5, 400, speed)
+    show("speed", speed)
+    for center in (None, x):
+        kernels.fixed_levels(total, scale, edges, array("f", (2.0, 0.5, -3.0)), center, e)
+        show("levels", e)
+
 
 main()

@@ -144,18 +144,19 @@ def test_weights_of_beta_beyond_the_first_range(library):
     assert model.score(np.full(8, 15.0)) == pytest.approx(model.score64(), abs=1e-3)  # of 225
 
 
-LONG = int(os.environ.get("FIELDELM_LONG_RUN", "30000"))  # rows; a million takes minutes
+MILLION = pytest.param(1_000_000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)])
 
 
 @pytest.mark.parametrize("kind", ["stationary", "switching", "stuck"])
 @pytest.mark.parametrize("forgetting", [1.0, 0.999])
-def test_years(library, kind, forgetting):
+@pytest.mark.parametrize("updates", [30_000, MILLION])
+def test_years(library, kind, forgetting, updates):
     """P stays positive definite and bounded, and scores stay within 1 % of float64's: ridge regression, or the recursion."""
     n, h = 32, 22
     model = Model(library, n, h, forgetting=forgetting, twin=forgetting < 1 and kind != "stuck")
     hidden, inputs = np.zeros((h, h)), np.zeros((h, n))
     still = machine(1, n, 5)[0]
-    for block in range(LONG // 1000):
+    for block in range(updates // 1000):
         rows = machine(1000, n, block, shift=0.5 * (block // 2 % 2 if kind == "switching" else 0))
         for x in rows:
             model.score(still if kind == "stuck" else x)

@@ -76,6 +76,27 @@ def expected(library):
     library.fieldelm_fixed_rescore(pointer(model.words), pointer(model.work), pointer(model.out))
     for name, buffer in (("model", model.words), ("out", model.out), ("e", e)):
         show(name, buffer)
+    both = Spectrum(library, 1024, axes=2)
+    pair, moments, powers, scales = np.stack((samples(1), samples(2) // 9 + 300), 1), np.zeros(4, np.float32), [], []
+    for channel in range(2):
+        both.power(pair, channel)
+        library.fieldelm_fixed_moments(ctypes.byref(both.stats), SIZE(1024), pointer(moments))
+        show("moments", moments)
+        powers.append(both.raw.copy())
+        scales.append(both.scale)
+    total = powers[0]
+    scale = library.fieldelm_fixed_add(pointer(total), scales[0], pointer(powers[1]), scales[1], SIZE(513))
+    lines.append(f"scale {scale}")
+    show("total", total)
+    library.fieldelm_fixed_velocity.restype = ctypes.c_float
+    velocity = library.fieldelm_fixed_velocity(pointer(total), scale, SIZE(5), SIZE(401), ctypes.c_float(0.25))
+    show("speed", np.array([0.25, velocity], np.float32))
+    params = np.array([2.0, 0.5, -3.0], np.float32)
+    for center in (None, pointer(x)):
+        library.fieldelm_fixed_levels(
+            *(pointer(total), scale, pointer(edges), pointer(params), center, pointer(e)), SIZE(64)
+        )
+        show("levels", e)
     return lines
 
 
