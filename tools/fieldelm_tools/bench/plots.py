@@ -103,6 +103,6 @@ def retraining(document: dict[str, Any]) -> str:
         path = " ".join(f"{x(place):.1f},{y(found[count][kind]):.1f}" for place, count in enumerate(counts))
         out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         out.append(
-            f'<text x="{width - right + 8}" y="{y(found[counts[-1]][kind]) + down}" fill="{colour}">{text}</text>'
+            f'<text x="{width - right + 8}" y="{y(found[counts[-1]][kind]) + down:.1f}" style="fill:{colour}">{text}</text>'
         )
     return "\n".join([*out, "</svg>", ""])
