@@ -1,9 +1,11 @@
 """However the demo ends, nothing of it goes on running."""
 
+import json
 import re
 import signal
 import subprocess
 import time
+import urllib.request
 
 import psutil
 import pytest
@@ -68,6 +70,14 @@ def test_keep_leaves_the_broker_open_until_ctrl_c(tmp_path):
         heard = subprocess.run([*base, "-t", "fieldelm/v1/demo/state"], capture_output=True, text=True, timeout=20)
         assert '"online"' in heard.stdout
         assert (tmp_path / "report.html").exists()
+        page = wait_for(demo, r"Dashboard: (http://127\.0\.0\.1:\d+)/")[1]
+        with urllib.request.urlopen(f"{page}/", timeout=10) as answer:
+            assert "<title>Fieldelm" in answer.read().decode()
+        with urllib.request.urlopen(f"{page}/api/nodes", timeout=10) as answer:
+            nodes = json.load(answer)["nodes"]
+        assert len(nodes) == 2
+        assert all(node["firmware"] and node["bands"] and node["state"]["state"] for node in nodes), "their cards"
+        assert any(node["alarm"]["active"] for node in nodes), "the alarm of the story"
         family = psutil.Process(demo.pid).children(recursive=True)
     finally:
         demo.send_signal(signal.SIGINT)

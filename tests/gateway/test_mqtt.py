@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 from gateway_brokers import GatewayProcess, Subscriber, free_port, wait_for, wait_for_port
@@ -342,6 +343,29 @@ def test_a_broker_that_takes_only_short_packets_gets_what_fits_and_is_left_in_pe
         {*re.findall(r"(\w+) is longer than the 500", said)}
     )
     assert "/health is longer than the 500 bytes" in said
+
+
+def test_what_no_shortening_makes_fit_is_withheld_and_counted_but_kept_in_the_log(world):
+    world.broker.lines.append("max_packet_size 200")
+    world.broker.start()
+    port = free_port()
+    world.dashboard = [f'listen = "127.0.0.1:{port}"']
+    world.write_config()
+    node = world.node()
+    world.start_gateway()
+    for _ in range(3):
+        assert node.open(world.modem.exchange(node.alert()))[0] == frame.ACK
+    wait_for(lambda: "/event is longer than the 200 bytes" in world.gateway.said())
+    wait_for(lambda: _outbox(world) == 0)
+
+    def too_long():
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return int(re.search(r"^fieldelm_mqtt_too_long_total (\d+)", answer.read().decode(), re.MULTILINE)[1])
+
+    wait_for(lambda: too_long() >= 3)  # health is renewed every five seconds
+    log = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/api/log", timeout=10))["lines"]
+    assert [line["type"] for line in log] == ["machine_alarm"] * 3
+    assert world.gateway.said().count("connected to") == 1
 
 
 def test_documents_are_shortened_by_what_can_best_be_spared():
