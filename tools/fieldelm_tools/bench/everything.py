@@ -98,9 +98,15 @@ def _tasks(features: str) -> Part:
 
 
 def _suites(fan: CoolingFan | None, out: Path, quick: bool) -> dict[str, Any]:
-    document, outcomes = accuracy_cli.live(list(SUITES), fan, quick=quick, seeds=None, with_peers=True)
+    document, outcomes = accuracy_cli.live(list(SUITES), fan, quick=quick, seeds=None, with_peers=False)
     accuracy_cli.plot(out, document, outcomes)
     return document
+
+
+def _peers(fan: CoolingFan | None, _out: Path, quick: bool) -> dict[str, Any]:
+    from . import peer_suites
+
+    return {"peers": peer_suites.compare(fan, list(SUITES), quick)}
 
 
 def _ablation(fan: CoolingFan | None, _out: Path, _quick: bool) -> dict[str, Any]:
@@ -134,11 +140,12 @@ PARTS: dict[str, Part] = {
     "life": _life,
     "ablation": _ablation,
     "suites": _suites,
+    "peers": _peers,
     "kernels": _other("kernels"),
     "kernel-growth": _other("kernels", "--sweep", "{out}/kernel-growth.svg"),
     "gateway": _other("gateway", quickly=("--frames", "2000", "--seconds", "2")),
     "link": _other("link", "--plot", "{out}", quickly=("--nodes", "5", "--days", "1")),
 }
 """Name, and how it is made."""
-RECORDED = frozenset({"bands", "raw511", "ablation", "suites"})
+RECORDED = frozenset({"bands", "raw511", "ablation", "suites", "peers"})
 """Parts that need the recordings."""

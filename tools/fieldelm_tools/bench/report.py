@@ -229,6 +229,7 @@ RENDER: dict[str, Callable[[Mapping[str, Any]], list[Table]]] = {
     "bands": tasks,
     "raw511": lambda document: tasks(document, "raw511"),
     "suites": suites,
+    "peers": lambda document: peer_suites(document["peers"]),
     "ablation": ablation,
 }
 """Result → its tables."""
