@@ -14,10 +14,10 @@ _PARTS = 2  # processes
 _CUTS = 2000
 
 
-def _run(*arguments: object) -> dict[str, int]:
+def _run(*arguments: object, script: Path = _SCRIPT) -> dict[str, float]:
     variables = environment.micropython_environment("sim")
     variables["MICROPYPATH"] = str(_SCRIPT.parent) + ":" + variables["MICROPYPATH"]
-    command = [*environment.micropython_command(), "-X", "heapsize=4m", str(_SCRIPT), *map(str, arguments)]
+    command = [*environment.micropython_command(), "-X", "heapsize=16m", str(script), *map(str, arguments)]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=550)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -30,3 +30,9 @@ def test_the_node_starts_after_a_cut_at_every_operation_with_the_last_or_the_pre
     with ThreadPoolExecutor(_PARTS) as pool:
         done = list(pool.map(lambda part: _run("cut", log, facts, part, _PARTS, 1), range(_PARTS)))
     assert sum(one["cuts"] for one in done) >= _CUTS
+
+
+def test_flash_lasts_longer_than_the_machine_even_with_an_event_every_seven_minutes():
+    script = _SCRIPT.with_name("run_flash_life.py")
+    assert _run(10, 1, script=script)["years_at_least"] > 100
+    assert _run(2, 200, script=script)["years_at_least"] > 10

@@ -28,7 +28,7 @@ SIM = "sim"
 _COLUMNS = ("name", "location", "board", "port")
 _REPORT = ("name", "location", "eui", "node_id", "board", "chip", "result")
 # what the node has stored that belongs to the identity it had; the counters go last, and only with their key
-_STATE = ("model.a", "model.b", "settings.a", "settings.b", "commands.a", "commands.b")
+_STATE = ("model.a", "model.b", "settings.a", "settings.b", "commands.a", "commands.b", "events", "events.new")
 _COUNTERS = ("counters.a", "counters.b", "keys.a", "keys.b", "starts.a", "starts.b")
 _MOST_ROWS = 65535
 
