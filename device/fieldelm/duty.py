@@ -56,6 +56,10 @@ class DutyCycle:
         self._advance(now_ms)
         return self._total
 
+    def minute_us(self, at_ms):
+        """Airtime of the minute of a time within the last hour."""
+        return self._minutes[at_ms // _MINUTE_MS % _MINUTES]
+
     def allowed_us(self, share=ALARM):
         """What this share may use in an hour; None for no limit."""
         return None if self.limit_us is None else self.limit_us // 100 * share
