@@ -33,6 +33,8 @@ _UNSUPPORTED_PROTOCOL = 132
 _ANY_NUMBER = 65535
 _ANY_SIZE = 268_435_455
 _PUBACK = 0x40
+_LAST_WORDS = 1_000_000
+_FAILURES = 128  # reason codes from here on (MQTT 5, 2.4)
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 
@@ -96,10 +98,17 @@ def confirmations(data: bytes) -> list[Confirmed]:
                 break
         body, at = data[at : at + length], at + length
         if kind == _PUBACK and len(body) == length >= 2:
-            reason = ReasonCode(PacketTypes.PUBACK, identifier=body[2]) if length > 2 else None
-            problem = str(reason) if reason and reason.is_failure else ""
-            found.append(Confirmed(int.from_bytes(body[:2], "big"), problem))
+            found.append(Confirmed(int.from_bytes(body[:2], "big"), _refusal(body[2]) if length > 2 else ""))
     return found
+
+
+def _refusal(code: int) -> str:
+    if code < _FAILURES:
+        return ""
+    try:
+        return str(ReasonCode(PacketTypes.PUBACK, identifier=code))
+    except (KeyError, ValueError):  # paho knows only those that MQTT 5 allows here
+        return f"reason {code}"
 
 
 class HasFileno(Protocol):
@@ -256,7 +265,7 @@ class Connection:
         # A broker that refuses a message may hang up right behind its refusal, and then it is a write that fails first.
         left = b""
         try:
-            while chunk := wire.recv(65536):
+            while len(left) < _LAST_WORDS and (chunk := wire.recv(65536)):
                 left += chunk
         except OSError:
             pass

@@ -313,6 +313,13 @@ def test_what_a_broker_has_confirmed_before_it_hangs_up_counts():
     assert confirmations(message[:2]) == confirmations(b"\x40") == confirmations(b"") == []
 
 
+def test_every_reason_that_a_broker_may_give_is_told():
+    for code in range(256):
+        (one,) = confirmations(bytes((0x40, 3, 0, 9, code)))
+        assert bool(one.problem) == (code >= 128)
+    assert one.problem == "reason 255"
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_no_bytes_of_a_broker_disturb_the_last_reading(seed):
     for one in confirmations(random.Random(seed).randbytes(3000)):
