@@ -5,17 +5,28 @@ carried out again.
 """
 
 import struct
+import sys
 from array import array
 
 from micropython import const
 
-from fieldelm import codes, config, frame, payloads
+from fieldelm import codes, frame, payloads
 from fieldelm.storage import Record, StorageError
 
 _RECENT = const(4)  # gateways whose last command is remembered
 _VERSION = const(0x81)  # of the settings' record; its first form began with a policy, 0 to 2
 _FIRST_BYTES = const(5)
 _UNSET = const(-0x80000000)
+
+
+def _problem(section, key, value):
+    # what this value must be instead, or None; the checks are seldom needed, so they do not stay in memory
+    import fieldelm
+    from fieldelm import config
+
+    problem = config.problem(section, key, value)
+    del fieldelm.config, sys.modules["fieldelm.config"]
+    return problem
 
 
 def _restored(record, buffer):
@@ -73,7 +84,7 @@ class Settings:
 
     def _problem(self, number, value):
         section, key = payloads.CONFIG_KEYS[number][:2]
-        return config.problem(section, key, self._meant(number, value))
+        return _problem(section, key, self._meant(number, value))
 
     def _place(self, number):
         section = payloads.CONFIG_KEYS[number][0]
@@ -241,13 +252,13 @@ class Commands:
         return "ok" if right else "bad_arguments"
 
     def _power(self, given):
-        if config.problem("radio", "output_power", given["dbm"]):
+        if _problem("radio", "output_power", given["dbm"]):
             return "bad_arguments"
         self._node.link.set_power(given["dbm"])
         return "ok"
 
     def _model_get(self, given):
-        return self._node.transfer.give(given["model"], given["offset"])
+        return self._node.start_transfer().give(given["model"], given["offset"])
 
     def _model_put(self, given):
-        return self._node.transfer.take(given["model"], given["total"])
+        return self._node.start_transfer().take(given["model"], given["total"])

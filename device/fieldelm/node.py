@@ -6,6 +6,7 @@ Everything is allocated here, once. One cycle is: window, talk, sleep until the 
 """
 
 import json
+import os
 from array import array
 
 from micropython import const
@@ -16,7 +17,6 @@ from fieldelm.events import EventStore
 from fieldelm.link import Link
 from fieldelm.storage import Counters, Record, StorageError
 from fieldelm.trace import Trace
-from fieldelm.transfer import Transfer
 from fieldelm.watcher import Watcher
 
 _STATUS_SPACING_MS = const(120000)  # a change of state brings the next STATUS forward, but not more often
@@ -28,6 +28,17 @@ _DAY_MS = const(86400000)
 _FIRST_WORD_MS = const(8000)
 _SHARES = (duty.ROUTINE, duty.WARNING, duty.ALARM)  # of the airtime, by severity
 _PRIMARY_CELL_HYSTERESIS_MV = const(100)
+
+
+_INCOMING = "incoming"  # file of a model that comes over the air
+
+
+def _exists(path):
+    try:
+        os.stat(path)
+        return True
+    except OSError:
+        return False
 
 
 def _known(value):
@@ -69,7 +80,9 @@ class Node:
         self._sensor_silent = False
         self.fault_at_start = getattr(board, "reports_fault", None)
         self._reported_state = None
-        self.transfer = Transfer(self)
+        self.transfer = None  # of a model over the air; most nodes never need it, and memory is scarce
+        if _exists(_INCOMING):
+            self.start_transfer()
         self._trace = None  # what a gateway wants to see: picture, kind, number of its wish
         self._service_until_ms = None  # somebody works on the machine: nothing is sensed, learned or decided
         now = self.clock.now_ms()
@@ -262,7 +275,8 @@ class Node:
                 break
         if self._trace is not None:
             self._send_trace()
-        self.transfer.talk(self._next_window_ms)
+        if self.transfer:
+            self.transfer.talk(self._next_window_ms)
         if self.state() != self._reported_state:
             self._next_status_ms = min(self._next_status_ms, self._last_status_ms + _STATUS_SPACING_MS)
         if self.clock.now_ms() >= self._next_status_ms:
@@ -364,6 +378,14 @@ class Node:
         except OSError as error:
             self.say("radio", {"problem": str(error)})
 
+    def start_transfer(self):
+        """What gives models to gateways and takes them (fieldelm.transfer.Transfer)."""
+        if self.transfer is None:
+            from fieldelm.transfer import Transfer
+
+            self.transfer = Transfer(self, _INCOMING)
+        return self.transfer
+
     def start_trace(self, kind, number):
         """Show what ``kind`` (a code of codes.TRACES) names, after the answer to the command; False if nothing is known yet."""
         try:
@@ -409,7 +431,7 @@ class Node:
             due = min(due, retry)
         if self._hello_due_ms is not None:
             due = min(due, self._hello_due_ms)
-        if self.transfer.due_ms is not None:
+        if self.transfer and self.transfer.due_ms is not None:
             due = min(due, self.transfer.due_ms)
         due = min(max(due, self._radio_rests_until_ms), self._next_window_ms)
         if due > now:

@@ -98,7 +98,7 @@ def ask(node, code, arguments, cycles=400):
     node._next_status_ms = node.clock.now_ms()
     for _ in range(cycles):
         node.cycle()
-        if not gateway.answers and node.transfer.due_ms is None:
+        if not gateway.answers and (node.transfer is None or node.transfer.due_ms is None):
             return
     raise AssertionError("the transfer does not end")
 
