@@ -18,6 +18,7 @@ from . import (
     maintenance,
     model_cli,
     node_cli,
+    survey_cli,
     trace_cli,
 )
 from .clock import HostClock, Instant, rfc3339
@@ -73,6 +74,7 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
 
     node_cli.add_actions(actions, _add_config)
     model_cli.add_actions(actions, _add_config)
+    survey_cli.add_action(actions, _add_config)
     for name in commands.COMMANDS:
         line = _HELPS[name]
         action = actions.add_parser(name, help=line, description=f"{line[0].upper()}{line[1:]}.", allow_abbrev=False)

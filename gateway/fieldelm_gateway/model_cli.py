@@ -94,7 +94,7 @@ def _fetch(args: argparse.Namespace) -> int:
     try:
         node = _node(store, args.node)
         known = {row.model for row in store.models(node.row) if row.complete}
-        command = _queue(store, config, node, models.GET, {"model": 0, "offset": 0}, args.by)
+        command = queue(store, config, node, models.GET, {"model": 0, "offset": 0}, args.by)
 
         def done() -> str | None:
             fresh = [row for row in store.models(node.row) if row.complete and row.model not in known]
@@ -110,7 +110,7 @@ def _put(args: argparse.Namespace) -> int:
     try:
         node = _node(store, args.node)
         row = _chosen(store, args)
-        command = _queue(store, config, node, models.PUT, {"model": row.model, "total": row.total}, args.by)
+        command = queue(store, config, node, models.PUT, {"model": row.model, "total": row.total}, args.by)
 
         def done() -> str | None:
             known = store.command(command.request_id)
@@ -140,7 +140,7 @@ def _chosen(store: Store, args: argparse.Namespace) -> ModelRow:
     return rows[0]
 
 
-def _queue(
+def queue(
     store: Store,
     config: configuration.GatewayConfig,
     node: Node,
@@ -148,6 +148,7 @@ def _queue(
     arguments: dict[str, int],
     by: str,
 ) -> Command:
+    """Have a command wait for a node. Raises UsageError on a gateway that does not answer."""
     if not config.gateway.answers:
         raise UsageError("this gateway only listens ([gateway] answers): ask the one that answers the nodes")
     now_ms = max(HostClock().now().epoch_ms, node.last_seen_ms or 0)
