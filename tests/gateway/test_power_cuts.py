@@ -180,9 +180,11 @@ def test_it_starts_within_two_seconds_with_a_million_rows(world):
             (int(time.time() * 1000) - 1_000_000_000,),
         )
         connection.commit()
+    world.dashboard = [f'listen = "127.0.0.1:{free_port()}"']
+    world.write_config()
     began = time.monotonic()
     world.start_gateway()
     assert node.open(world.modem.exchange(node.alert()))
     took = time.monotonic() - began
-    print(f"first answer {took:.2f} s after the start with 1,000,000 rows")
-    assert took < 4  # 2 s on a machine that does nothing else
+    print(f"first answer {took:.2f} s after the start with 1,000,000 rows and the dashboard on")
+    assert took < 2
