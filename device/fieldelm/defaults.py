@@ -96,10 +96,15 @@ RELEARN_TRAIN_ROWS = 18
 RELEARN_CALIBRATION_ROWS = 10
 REHEARSE = 2  # rows of other modes, as expected here, that are learned with each row
 RELEARN_PRIOR_ROWS = 4  # the variances before the change count as so many rows
-RELEARN_RADIUS = 2.0  # a row further than so many times the noise of a row from the new condition is not learned
-RELEARN_GATE = 1.25  # a row whose log score is so far above the mean of the relearned ones is not learned
+RELEARN_RADIUS = 2.0  # an uncertain row further than so many times the noise of a row from known conditions is not learned
 
 # commissioning
+HELD_STEP = 1 / 16  # rows held back to be compared are rounded to this
+SIFT_ALIKE = 3.5  # two rows are alike up to so many times the usual mean square difference
+SIFT_SHARE = 0.67  # a condition is frequent with this part of the rows of the most frequent one
+SIFT_SPARE = 0.25  # more strangers than this part of the rows relearned: others are waited for in their place, ...
+SIFT_AGAIN = 2  # ... so many times
+SIFT_FAILED = 0.45  # more strangers than this part of the rows: commissioning failed
 ROUGHEST = 0.9  # RMS residual of the calibration rows above which nothing was learned (pure noise in one bin: 0.64)
 DISAGREE = (
     1.0  # standard deviation of the log score, above that of n Gaussian residuals, from which on the rows disagree

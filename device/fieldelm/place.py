@@ -2,47 +2,57 @@
 
 Training rows are learned; calibration rows are held back, and give the variance of each residual and the threshold.
 Both fail where there is nothing to learn: rows that the model cannot reconstruct better than pure noise, or rows that
-disagree.
+disagree. Rows are held and compared with each other first (``sift.py``); strangers among them are neither learned nor
+calibrated with.
 
-Relearning keeps beta and reopens P, so few rows suffice. Two things protect it: a row unlike the rows relearned so far
-is not learned, and the other known conditions are rehearsed, as they should look in the new environment, so that they
-are neither forgotten nor strange when they are met again (A. Robins, "Catastrophic forgetting, rehearsal and
-pseudorehearsal", Connection Science 7(2), 1995).
+Relearning keeps beta and reopens P, so few rows suffice. The other known conditions are rehearsed, as they should look in
+the new environment, so that they are neither forgotten nor strange when they are met again (A. Robins, "Catastrophic
+forgetting, rehearsal and pseudorehearsal", Connection Science 7(2), 1995).
 """
 
-from math import log, sqrt
+from math import sqrt
 
 from fieldelm import defaults
 from fieldelm.elm import floats
+from fieldelm.sift import MARKS, Sift
 
 
 class Place:
-    """Trains and calibrates ``model``, ``threshold`` and ``modes``; ``level`` as in ``features.Features``.
+    """Trains and calibrates ``model``, ``threshold``, ``modes`` and ``wear``; ``level`` as in ``features.Features``.
 
-    ``spectral`` is False for plain sensor values. ``fresh`` is False while relearning on the spot.
+    ``spectral`` is False for plain sensor values; ``room`` are bytes that are free while a place is learned from nothing.
+    ``fresh`` is False while relearning on the spot. ``training`` is True until the first rows are calibrated with.
     """
 
-    def __init__(self, model, threshold, modes, level, spectral):
+    def __init__(self, model, threshold, modes, wear, level, spectral, room):
         self._model = model
         self._threshold = threshold
         self._modes = modes
+        self._wear = wear
         self._level = level
+        self._spectral = spectral
         self._roughest = defaults.ROUGHEST if spectral else defaults.STANDARD_LIMIT
         self._squares = floats(model.n)  # of the residuals of the calibration rows
         self._prior = floats(model.n)  # variances before the change
-        self._rehearsal = floats(model.n)
+        self._row = floats(model.n)
+        self._at_first = Sift(model.n, room)
+        spot = defaults.RELEARN_TRAIN_ROWS + defaults.RELEARN_CALIBRATION_ROWS
+        self._on_the_spot = Sift(model.n, bytearray(spot * (model.n + MARKS)))  # the old model is in the other room
         self.fresh = True
 
     def begin(self, train_rows, calibration_rows, fresh):
         """Learn ``train_rows`` rows, then calibrate with ``calibration_rows``; from nothing if ``fresh``."""
         self.fresh = fresh
-        self.to_train = train_rows
-        self.to_calibrate = calibration_rows
+        self.training = True
+        self._to_train = train_rows
+        self._to_calibrate = calibration_rows
+        self._sift = self._at_first if fresh else self._on_the_spot
+        self._sift.rows = 0
+        self._again = defaults.SIFT_AGAIN
         self._calibrated = 0
-        self._trained = 0
         self._rehearsed = 0
-        self._left_out = 0
-        self._log_score = 0.0
+        self._seen = 0
+        self._strangers = 0
         self._sigma = 0.0 if fresh else self._threshold.calibrated_sigma
         for i in range(self._model.n):
             self._squares[i] = 0.0
@@ -56,47 +66,71 @@ class Place:
             self._model.reopen(1 / self._model.delta)
             self._threshold.value = value  # what is reported until the new one is known
 
-    def strange(self, x, center):
-        """While relearning: True for a row that is not of the condition around ``center``, and must not take part.
+    def settle(self):
+        """A training row was spent on floor and scale."""
+        self._to_train -= 1
 
-        The centre follows, but no row can pull it far (P. J. Huber, Annals of Mathematical Statistics 35(1), 1964). A
-        place that has more than one condition is learned as it is: only so many rows are left out.
+    def take(self, x):
+        """Hold the row ``x``, and learn or calibrate with those that are held once they are enough to tell strangers.
+
+        True when that was all.
         """
-        modes = self._modes
-        limit = defaults.RELEARN_RADIUS * max(modes.noise, defaults.VARIANCE_FLOOR)
-        far = modes.square(x, center) > limit * limit
-        for i in range(modes.n):
-            center[i] += min(max(x[i] - center[i], -limit), limit) / 8
-        if far and self._left_out < defaults.RELEARN_TRAIN_ROWS:
-            self._left_out += 1
-            return True
-        return False
+        sift = self._sift
+        if not sift.rows:
+            left = self._to_train if self.training else self._to_calibrate
+            if not self.fresh:  # both at once: few rows
+                left += self._to_calibrate
+            self._part = -(-left // -(-left // sift.most))  # in parts that are alike
+        sift.hold(x)
+        if sift.rows < self._part:
+            return False
+        strangers = sift.judge() if self._spectral else 0
+        if not self.fresh and strangers > defaults.SIFT_SPARE * sift.rows and self._again:
+            self._again -= 1
+            sift.drop_strangers()
+            return False
+        self._seen += sift.rows
+        self._strangers += strangers
+        to_learn = sift.rows if self.training else 0
+        if not self.fresh:
+            to_learn = (sift.rows - strangers) * self._to_train // sift.rows
+        for row in range(sift.rows):
+            if not (self._spectral and sift.stranger(row)):
+                sift.row(row, self._row)
+                self._use(self._row, to_learn > 0)
+                to_learn -= 1
+        part, sift.rows = sift.rows, 0
+        if self.training and self.fresh:
+            self._to_train -= part
+            self.training = self._to_train > 0
+            return False
+        self._to_calibrate -= part
+        return self._to_calibrate <= 0
 
-    def train(self, x, score):
-        """Learn the row ``x`` that the model scored last; True unless it was left out."""
-        self.to_train -= 1
+    def _use(self, x, learn):
+        self._model.score_row(x)
+        modes = self._modes
+        if learn:
+            self._model.learn_scored()
+            mode = modes.learn(x)
+        else:
+            self._calibrate()
+            mode = modes.nearest(x)
         if not self.fresh:
-            value = log(max(score, 1e-12))
-            if self._trained >= defaults.RELEARN_TRAIN_ROWS // 3 and value > self._log_score + defaults.RELEARN_GATE:
-                return False
-            self._trained += 1
-            self._log_score += (value - self._log_score) / min(self._trained, 4)
-        self._model.learn_scored()
-        mode = self._modes.learn(x)
-        if not self.fresh:
-            self._rehearse(mode)
-        return True
+            if learn:
+                self._rehearse(mode)
+        elif modes.numbers[mode] >= defaults.MODE_KNOWN:
+            self._wear.learn(x, modes.centers[mode])
 
     def _rehearse(self, current):
         for _ in range(defaults.REHEARSE):
             self._rehearsed = (self._rehearsed + 1) % self._modes.count
             if self._rehearsed != current:
-                self._modes.expected(self._rehearsed, self._level, self._rehearsal)
-                self._model.learn_row(self._rehearsal)
+                self._modes.expected(self._rehearsed, self._level, self._row)
+                self._model.learn_row(self._row)
 
-    def calibrate(self):
-        """Let the row that the model scored last, which is not learned, take part in variances and threshold."""
-        self.to_calibrate -= 1
+    def _calibrate(self):
+        # the row that the model scored last takes part in variances and threshold
         e = self._model.e
         n = len(e)
         squares = self._squares
@@ -119,6 +153,8 @@ class Place:
     def finish(self):
         """Set the threshold; False if the place could not be learned."""
         threshold = self._threshold
+        if not self._calibrated or self._strangers > defaults.SIFT_FAILED * self._seen:
+            return False
         # the logarithm of a mean of n squares varies by about sqrt(2 / n) of itself
         if not (self._roughness < self._roughest and threshold.sigma < defaults.DISAGREE + sqrt(2 / self._model.n)):
             return False

@@ -62,10 +62,11 @@ class Watcher:
         spectral = features.kind != "features"
         self._wear = Wear(n)
         self._worn = False  # the alarm that stands is one of wear
-        self._place = Place(self.model, self._threshold, self.modes, features.level, spectral)
         self._detector = Detector(n, self._threshold, self.modes, features.level, spectral, features.origin)
         self._sensor_check = SensorCheck(features, sensor.full_scale, sensor.g_per_count)
         self._snapshot = Snapshot(self.model, (features, self.model, self._threshold, self.modes, self._wear))
+        room = self._snapshot.old
+        self._place = Place(self.model, self._threshold, self.modes, self._wear, features.level, spectral, room)
         self.policy = learn["policy"]
         self._train_rows = learn["train_rows"]
         self._calibration_rows = learn["calibration_rows"]
@@ -215,26 +216,20 @@ class Watcher:
         self.verdict = "uncertain"  # who learns does not judge
         if features.settled < features.settle_rows:
             features.settle()
-            place.to_train -= 1
+            place.settle()
             return
-        self._score()
         if not place.fresh and self._went_back(features.x):
             self._undo("watching")
-        elif not place.fresh and place.strange(features.x, self._detector.change.mean):
-            pass
-        elif place.to_train > 0:
-            self.learned = place.train(features.x, self.score)
-            self.mode = self.modes.nearest(features.x)
-            if self.learned:
-                self._sensor_check.learn()
-            if place.fresh and self.modes.numbers[self.mode] >= defaults.MODE_KNOWN:
-                self._wear.learn(features.x, self.modes.centers[self.mode])
-        else:
-            place.calibrate()
-            if place.fresh:
-                self._wear.learn(features.x, self.modes.centers[self.modes.nearest(features.x)])
-            if place.to_calibrate <= 0:
-                self._finish()
+            return
+        if place.training:
+            self._sensor_check.learn()
+        if not (place.fresh and place.training):
+            self._score()
+        rows = self.model.rows
+        through = place.take(features.x)
+        self.learned = self.model.rows > rows
+        if through:
+            self._finish()
 
     def _went_back(self, x):
         # nearer to the condition before the change than to the one after it, in most of the newest eight rows

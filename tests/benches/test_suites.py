@@ -35,12 +35,12 @@ def test_moved_nodes_relearn_and_stationary_ones_stay_quiet(fan: CoolingFan) -> 
     for outcome in run("drift", fan, "silent"):
         assert outcome.false_alarms == 0 or outcome.scenario.startswith("2,000"), outcome
         if outcome.scenario.startswith("silent to"):
-            assert outcome.delay is not None and outcome.delay <= 12 and outcome.more["watching_again"] <= 45, outcome
+            assert outcome.delay is not None and outcome.delay <= 12 and outcome.more["watching_again"] <= 40, outcome
 
 
 @pytest.mark.data
-def test_damaged_rows_among_those_relearned_are_not_learned(fan: CoolingFan) -> None:
-    for outcome in run("poison", fan, "relearned with 20 % damaged rows, l"):
+def test_damaged_rows_among_those_learned_are_not_learned(fan: CoolingFan) -> None:
+    for outcome in run("poison", fan):
         assert outcome.more["damage_auc"] >= 0.99, outcome
 
 
@@ -87,7 +87,7 @@ def test_healthy_days_and_nights_are_no_alarm() -> None:
 
 def test_the_learner_takes_a_bounded_heap() -> None:
     with Node(Settings(columns=255, rate_hz=1024.0)) as node:
-        assert node.heap_bytes() < 30_000  # pointers of 8 bytes; a Pico's have 4
+        assert node.heap_bytes() < 24_000 + 8_928  # beside the model's own, which tests/learning measures
 
 
 def test_bootstrap_keeps_neighbours_and_is_repeatable() -> None:

@@ -6,6 +6,7 @@ import math
 from array import array
 
 from fieldelm import defaults
+from fieldelm.elm import OsElm
 from fieldelm.features import FeatureError, Features, band_edges
 from fieldelm.watcher import Watcher
 
@@ -248,6 +249,33 @@ def test_commissioning_on_noise_fails_and_begins_again():
     assert names(live(watcher, Machine(), 64)) == ["commissioned"]
 
 
+def test_a_fault_strewn_among_the_rows_of_commissioning_is_not_learned():
+    watcher, machine, chance = Watcher(settings(), Sensor()), Machine(), Noise(11)
+    bad = 0
+    for r in range(64):
+        machine.extra = broken if chance.normal() > 0.84 else None  # a fifth
+        bad += machine.extra is broken
+        watcher.step(machine.spectrum(), r)
+    assert 8 <= bad <= 18 and watcher.state == "watching"
+    assert watcher.learned_rows < 36  # of 36
+    machine.extra = None
+    assert live(watcher, machine, 60) == []
+    machine.extra = broken
+    assert names(live(watcher, machine, 30)) == ["machine_alarm"]
+
+
+def test_conditions_that_last_or_take_turns_are_all_learned():
+    for length in (1, 2, 12):
+        watcher, machine = Watcher(settings(), Sensor()), Machine()
+        for r in range(64):
+            machine.tone = 4.0 if r // length % 2 else 1.0
+            watcher.step(machine.spectrum(), r)
+        assert watcher.state == "watching" and watcher.learned_rows == 36, (length, watcher.learned_rows)
+        for tone in (1.0, 4.0):
+            machine.tone = tone
+            assert live(watcher, machine, 40) == []
+
+
 def test_one_row_over_and_over_is_a_stuck_sensor():
     watcher, machine = Watcher(settings(), Sensor()), Machine()
     row = machine.spectrum()
@@ -373,7 +401,11 @@ def test_memory_is_bounded():
     before = gc.mem_alloc()
     watcher = Watcher(settings(), Sensor())
     gc.collect()
-    assert gc.mem_alloc() - before < 32000, gc.mem_alloc() - before
+    whole = gc.mem_alloc() - before
+    model = OsElm(64, 22, 1)
+    gc.collect()
+    model_alone = gc.mem_alloc() - before - whole
+    assert model.n == 64 and whole - model_alone < 24000, (whole, model_alone)
     machine = Machine()
     live(watcher, machine, 70)
     gc.collect()

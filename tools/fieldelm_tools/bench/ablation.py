@@ -22,7 +22,7 @@ ABLATIONS: dict[str, tuple[tuple[str, float], ...]] = {
     "persistence": (("DECIDE_ROWS", 1), ("DECIDE_OF_8", 1), ("EVIDENCE", 0.0), ("SUSPECT_OF_8", 1)),
     "chart of slow wear": (("WEAR_LIMIT", 1e9), ("WEAR_WATCH", 1e9)),
     "rehearsal of other modes": (("REHEARSE", 0),),
-    "gates while relearning": (("RELEARN_GATE", 100.0), ("RELEARN_RADIUS", 1e6)),
+    "strangers are learned": (("SIFT_ALIKE", 1e9),),
     "modes: one for all": (("MODE_DISTANCE", 1e6),),
 }
 """What is taken away, and how."""

@@ -182,7 +182,7 @@ def poisoned(job: Job) -> Outcome:
     _, speed, damage = job.scenario.split()[-3:]
     bad = fan.at_speed(damage, "noisy", speed)
     good = np.array(bootstrap(fan.recording(speed, "normal", "noisy"), 200, random))
-    mixed = random.random(len(good)) < 0.2
+    mixed = np.argsort(random.random((len(good) // 10, 10)), 1).reshape(-1) < 2  # two of every ten
     good[mixed] = bad[random.integers(0, len(bad), int(mixed.sum()))]
     with Node(job.settings()) as node:
         if "commissioned" in job.scenario:
