@@ -1,4 +1,4 @@
-"""Power spectra of windows in fixed point, on the native kernels: a window of 1,024 samples takes a Pico 1 ms.
+"""Power spectra of windows in fixed point, on the native kernels.
 
 Every axis is scaled to its own loudest sample; the sum over axes has a common scale. Formats, bounds and errors:
 docs/explanation/kernels.md.

@@ -55,6 +55,10 @@ void fieldelm_fixed_stats(const int16_t *samples, size_t channel, size_t axes, s
 int32_t fieldelm_fixed_power(const int16_t *samples, size_t channel, size_t axes, size_t m, const uint16_t *window,
     const int32_t *table, size_t size, const fieldelm_fixed_stats_t *stats, int32_t *work, uint32_t *power);
 
+// Both in one.
+int32_t fieldelm_fixed_spectrum(const int16_t *samples, size_t channel, size_t axes, size_t m, const uint16_t *window,
+    const int32_t *table, size_t size, fieldelm_fixed_stats_t *stats, int32_t *work, uint32_t *power);
+
 // log2(value) in units of 2^-16 for value >= 1; 0 for 0. Absolute error below 4.5e-5.
 int32_t fieldelm_fixed_log2(uint64_t value);
 

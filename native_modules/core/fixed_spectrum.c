@@ -332,6 +332,20 @@ int32_t fieldelm_fixed_power(const int16_t *samples, size_t channel, size_t axes
     return scale;
 }
 
+int32_t fieldelm_fixed_spectrum(const int16_t *samples, size_t channel, size_t axes, size_t m, const uint16_t *window,
+    const int32_t *table, size_t size, fieldelm_fixed_stats_t *stats, int32_t *work, uint32_t *power) {
+    if (axes != 1) {
+        int16_t *row = (int16_t *)power; // 2 N + 4 bytes, which are free until the last stage
+        samples += channel;
+        for (size_t i = 0; i < m; ++i, samples += axes) {
+            row[i] = *samples;
+        }
+        samples = row;
+    }
+    fieldelm_fixed_stats(samples, 0, 1, m, stats);
+    return fieldelm_fixed_power(samples, 0, 1, m, window, table, size, stats, work, power);
+}
+
 int32_t fieldelm_fixed_log2(uint64_t value) {
     if (value == 0) {
         return 0;

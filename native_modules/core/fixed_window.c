@@ -2,8 +2,7 @@
 #include "fixed.h"
 
 void fieldelm_fixed_window_bands(const int16_t *samples, const fieldelm_fixed_plan_t *plan, fieldelm_fixed_stats_t *stats) {
-    fieldelm_fixed_stats(samples, plan->channel, plan->axes, plan->m, stats);
-    int32_t scale = fieldelm_fixed_power(samples, plan->channel, plan->axes, plan->m, plan->window, plan->table, plan->size, stats,
+    int32_t scale = fieldelm_fixed_spectrum(samples, plan->channel, plan->axes, plan->m, plan->window, plan->table, plan->size, stats,
         plan->work, plan->power);
     size_t n = ((const fieldelm_fixed_model_t *)plan->model)->n;
     // power is in units of (4 N / 3 m) 4^-scale

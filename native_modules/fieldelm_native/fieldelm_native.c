@@ -214,9 +214,9 @@ static mp_obj_t fixed_spectrum(size_t n_args, const mp_obj_t *args) {
         fieldelm_refuse("samples", "rows", " up to", size);
     }
     fieldelm_fixed_stats_t stats;
-    fieldelm_fixed_stats(samples, channel, axes, m, &stats);
+    int32_t scale = fieldelm_fixed_spectrum(samples, channel, axes, m, window, table, size, &stats, work, power);
     fieldelm_fixed_moments(&stats, m, moments);
-    return MP_OBJ_NEW_SMALL_INT(fieldelm_fixed_power(samples, channel, axes, m, window, table, size, &stats, work, power));
+    return MP_OBJ_NEW_SMALL_INT(scale);
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_spectrum_obj, 8, 8, fixed_spectrum);
 
