@@ -18,11 +18,11 @@ ABLATIONS: dict[str, tuple[tuple[str, float], ...]] = {
     "widening of the margin": (("WIDEN_ROWS", 0.0),),
     "following the mean": (("MEAN_RATE", 0.0),),
     "worst band": (("WORST_WEIGHT", 0.0),),
-    "prior of the variances": (("VARIANCE_PRIOR_ROWS", 0),),
+    "prior of the variances": (("VARIANCE_PRIOR_ROWS", 0.01),),
     "persistence": (("DECIDE_ROWS", 1), ("DECIDE_OF_8", 1), ("EVIDENCE", 0.0), ("SUSPECT_OF_8", 1)),
     "chart of slow wear": (("WEAR_LIMIT", 1e9), ("WEAR_WATCH", 1e9)),
     "rehearsal of other modes": (("REHEARSE", 0),),
-    "strangers are learned": (("SIFT_ALIKE", 1e9),),
+    "sifting: strangers are learned, too": (("SIFT_ALIKE", 1e9),),
     "modes: one for all": (("MODE_DISTANCE", 1e6),),
 }
 """What is taken away, and how."""
