@@ -70,6 +70,20 @@ def test_heap_that_stays_free(emulate, radio):
     assert min(free) >= HEAP
 
 
+def test_heap_does_not_shrink_over_hundreds_of_windows(emulate):
+    port = Port(emulate(_pico()), "node")
+    sense = {"period_s": 0.2, "samples": 64}
+    learn = {"train_rows": 16, "calibration_rows": 8}
+    port.provide({**NODE, "sense": sense, "learn": learn, "radio": {"sf": 7}})
+    port.until('"kind": "boot"')
+    port.prompt()
+    port.write(MEASURE.encode() + b"\x04")
+    port.until('"event": "commissioned"')
+    free = [int(number) for number in port.until(r"free (\d+)\r", 300)]
+    print(f"bytes of heap free: {free[::50]}")
+    assert min(free[-50:]) > min(free[50:100]) - 256  # the watching node, after its model was saved, and 200 windows on
+
+
 def test_node_sleeps_between_windows_when_no_computer_is_there(emulate):
     emulator = emulate(_pico(), trace=True)
     port = Port(emulator, "node")
