@@ -110,6 +110,8 @@ class EventStore:
             self._table[at] = kind
             self._table[at + 1] |= _BEFORE_START
             self._count += 1
+        elif kind < GIVEN_UP:  # an event of a newer firmware: it cannot be told in this one's words
+            self.lost += 1
         else:
             sequence = entry[10] | entry[11] << 8
             for i in range(self._count - 1, -1, -1):
