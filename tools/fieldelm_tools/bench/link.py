@@ -322,6 +322,7 @@ def _print(
         f"answers               {tally['acknowledged']} acknowledgements,"
         f" {tally['acknowledgements_withheld']} withheld for airtime"
     )
+    print(f"frames of nodes       {_frames(world)}")
     print(f"dropped               {_drops(tally)}")
     print(f"alert                 {figures.alert_bytes} bytes on the air")
     print(f"healthy node's week   {figures.node_duty:.4%} of the time on the air (target 0.03 %)")
@@ -352,6 +353,14 @@ def _print(
     print("\ninput                  value  unit")
     for name, value in inputs.items():
         print(f"{name:<16}{value:12g}  {INPUTS[name][1]:<4} {INPUTS[name][2]}")
+
+
+def _frames(world: World) -> str:
+    kinds = {frame.HELLO: "HELLO", frame.ALERT: "ALERT", frame.STATUS: "STATUS"}
+    counts = {
+        name: sum(number for (kind, _), number in world.sent.items() if kind == code) for code, name in kinds.items()
+    }
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
 def _drops(tally: Mapping[str, int]) -> str:
