@@ -332,8 +332,9 @@ class Node:
             return
         end = reports.status(self)
         self._last_status_ms = now = self.clock.now_ms()
-        # a little early, each time by another amount: two nodes that collide once do not collide again
-        self._next_status_ms = now + self.heartbeat_ms - self.link.random_below(self.heartbeat_ms // 16)
+        # a little early or late, each time by another amount: two nodes that collide once do not collide again
+        spread_ms = self.heartbeat_ms // 16
+        self._next_status_ms = now + self.heartbeat_ms - spread_ms // 2 + self.link.random_below(spread_ms)
         self._reported_state = self.state()
         self.exchange(frame.STATUS, "STATUS", end, False)
 
