@@ -26,7 +26,7 @@ from .store import REST, Command, Store
 log = logging.getLogger(__name__)
 
 _CHANGES_NODE = ("rotate_key", "config_set")
-_ROUND = 256  # items at most
+_ROUND = 512  # items at most: an SD card takes tens of ms for a commit, and an answer has a second
 _TICK_S = 0.5
 _TRY_AGAIN_S = 0.25
 _LOOK_EVERY_MS = 1000

@@ -39,7 +39,7 @@ from fieldelm_gateway.store import Store
 from .. import debian
 from ..errors import FieldelmError
 
-_WINDOW = 400  # frames handed over and not yet answered: less than a serial line and the gateway's rounds hold
+_WINDOW = 1000  # frames handed over and not yet answered: two of the gateway's rounds
 _AT_ONCE = 20  # put on the line together
 _PATIENCE_S = 60.0
 _WARM_UP = 500
