@@ -10,6 +10,7 @@ import io
 import json
 import platform
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
                 "quick": args.quick,
                 "kernels": environment.micropython().kernels,
                 "machine": platform.machine(),
+                "revision": _revision(),
             }
             (args.out / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         for table in report.RENDER[name](document) if name in report.RENDER and document else []:
@@ -73,6 +75,15 @@ def run(args: argparse.Namespace) -> int:
         for page in publish(args.out, args.docs):
             print(f"page: {page}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _revision() -> str:
+    """Of the checkout that was measured; empty without git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def publish(out: Path, docs: Path) -> list[Path]:
