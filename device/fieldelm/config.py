@@ -111,6 +111,7 @@ _SECTIONS = {
         "rate_hz": (1600, _number(1, 100000, False)),
         "samples": (1024, _number(16, 2048)),
         "inputs": (511, _number(1, 1024)),
+        "lags": (1, _number(1, 16)),
         "axis": ("sum", _one_of("x", "y", "z", "sum")),
         "period_s": (60, _number(0.1, 65535, False)),
         "bands": (64, _number(1, 128)),
@@ -157,6 +158,21 @@ def problem(section, key, value):
     return (_SECTIONS[section] if section else _NODE)[key][1](value)
 
 
+def _contradiction(sense, learn):
+    # what no key is wrong about by itself
+    low, high = sense["band_low_hz"], sense["band_high_hz"]
+    if high and high <= low:
+        return 'sense: "band_high_hz" must be above "band_low_hz"'
+    if sense["kind"] != "features":
+        if sense["lags"] > 1:
+            return 'sense: "lags" above 1 belong to the kind "features": leave them out'
+        if low >= sense["rate_hz"] / 2:
+            return 'sense: "band_low_hz" must be below half of "rate_hz", %g Hz' % (sense["rate_hz"] / 2)
+    elif learn["train_rows"] < 20:
+        return 'learn: "train_rows" must be at least 20 for the kind "features": the first 16 set the scale'
+    return None
+
+
 def check(given, where="config"):
     """Return the configuration with its defaults filled in. Raises ConfigError.
 
@@ -179,8 +195,9 @@ def check(given, where="config"):
     except ValueError as error:
         raise ConfigError("%s: radio: %s" % (where, error))
     sense = config["sense"]
-    if sense["band_high_hz"] and sense["band_high_hz"] <= sense["band_low_hz"]:
-        raise ConfigError('%s: sense: "band_high_hz" must be above "band_low_hz"' % where)
+    contradiction = _contradiction(sense, config["learn"])
+    if contradiction:
+        raise ConfigError("%s: %s" % (where, contradiction))
     from fieldelm import memory  # only now: a modem needs none of it
 
     too_large = memory.problem(sense, config["learn"])

@@ -7,7 +7,7 @@ charts, what is kept of the old model) this is an upper bound.
 LEAST_SIZE = 64  # points of a transform
 ROOM = 130000  # bytes for the learner of a Pico; the heap is 248 kB, and radio, link, log and code take the rest
 _REST = 7000  # whatever the model's size
-_EACH = 200  # an input: eight known conditions, wear chart, noise, centre, once more of the old model
+_EACH = 230  # an input: eight known conditions, wear chart, noise, centre, once more of the old model; rows held
 
 
 def _even(count):

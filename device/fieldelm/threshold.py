@@ -16,7 +16,8 @@ from fieldelm.elm import floats
 class Threshold:
     """``value`` is the threshold; ``mean``, ``margin`` and ``calibrated_sigma`` are on the natural logarithm of the score."""
 
-    def __init__(self):
+    def __init__(self, few=False):
+        self._few = few
         self._saved = floats(4)
         self.factor = 1.0
         self.reset()
@@ -36,9 +37,13 @@ class Threshold:
         """Standard deviation of the logarithm over the calibration rows so far."""
         return sqrt(self._squares / (self.rows - 1)) if self.rows > 1 else 0.0
 
+    def scale(self, score):
+        """The score on the scale on which it is nearly normal: its logarithm, or of few inputs three times its cube root."""
+        return 3 * max(score, 0.0) ** (1 / 3) if self._few else log(max(score, 1e-12))
+
     def calibrate(self, score):
         """One held-back row's score."""
-        value = log(max(score, 1e-12))
+        value = self.scale(score)
         self.rows += 1
         before = value - self.mean
         self.mean += before / self.rows
@@ -65,15 +70,16 @@ class Threshold:
     def _set(self):
         widen = 1 + defaults.WIDEN_ROWS / max(self.rows, 1)
         self.margin = max(defaults.SIGMAS * self.calibrated_sigma, defaults.SMALLEST_MARGIN) * widen * self.factor
-        self.value = exp(self.mean + self.margin)
+        limit = self.mean + self.margin
+        self.value = (limit / 3) ** 3 if self._few else exp(limit)
 
     def excess(self, score):
         """How far a score is above the mean, in margins: 1 is the threshold."""
-        return (log(max(score, 1e-12)) - self.mean) / self.margin
+        return (self.scale(score) - self.mean) / self.margin
 
     def follow(self, score):
         """Let a normal row move the mean and count as evidence."""
-        mean = self.mean + (log(max(score, 1e-12)) - self.mean) * defaults.MEAN_RATE
+        mean = self.mean + (self.scale(score) - self.mean) * defaults.MEAN_RATE
         low = self._calibrated - defaults.MEAN_DOWN
         self.mean = min(max(mean, low), self._calibrated + defaults.MEAN_UP)
         self.rows = min(self.rows + 1, 100000)

@@ -14,8 +14,6 @@ States and events are those of ``codes.py``. The way through them:
 A row has at most one event; a second one comes with the next row.
 """
 
-from math import log
-
 from fieldelm import defaults
 from fieldelm.codes import POLICIES
 from fieldelm.detector import Detector, ones
@@ -56,7 +54,7 @@ class Watcher:
             features.settle_rows = max(features.settle_rows, learn["train_rows"] // 4)
         # with as many hidden units as inputs it could copy anything, and nothing would be strange to it
         self.model = OsElm(n, min(learn["hidden"], max(2 * n // 3, 1)), learn["seed"])
-        self._threshold = Threshold()
+        self._threshold = Threshold(features.kind == "features")
         self._threshold.set_factor(learn.get("threshold_factor", 1.0))
         self.modes = Modes(n)
         spectral = features.kind != "features"
@@ -307,7 +305,7 @@ class Watcher:
 
     def _follow(self, x):
         # learn what is informative, within the budget, and let threshold and modes follow what is normal
-        surprising = log(max(self.score, 1e-12)) > self._threshold.mean + defaults.DEAD_ZONE
+        surprising = self._threshold.scale(self.score) > self._threshold.mean + defaults.DEAD_ZONE
         self._updates = min(self._updates + 1, _FULL_BUDGET)
         if surprising and self._updates >= defaults.UPDATE_EVERY_ROWS:
             self._updates -= defaults.UPDATE_EVERY_ROWS

@@ -396,6 +396,22 @@ def test_plain_sensor_values():
     assert names(events) == ["commissioned", "machine_alarm"] and events[1][1] >= 600, events
 
 
+def test_one_of_few_sensor_values_that_moves_by_six_standard_deviations_is_an_alarm():
+    for lags in (1, 2):
+        config = settings(kind="features", inputs=3, train=200, calibration=100)
+        config["sense"]["lags"] = lags
+        watcher, noise = Watcher(config, Sensor()), Noise(7)
+        row = array("f", bytes(12))
+        events = []
+        for r in range(1400):
+            row[0] = 50 + noise.normal()
+            row[1] = 1e-3 * (2 + noise.normal())
+            row[2] = 1e5 * (1 + 0.01 * noise.normal()) * (1.06 if r >= 1300 else 1)
+            if watcher.step(row, r):
+                events.append((watcher.event, r))
+        assert names(events) == ["commissioned", "machine_alarm"] and 1300 <= events[1][1] < 1330, events
+
+
 def test_memory_is_bounded():
     gc.collect()
     before = gc.mem_alloc()

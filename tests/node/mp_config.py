@@ -89,6 +89,22 @@ def test_contradicting_bands():
     _fails(change, "band_high_hz", "band_low_hz")
 
 
+def test_numbers_that_contradict_each_other():
+    for section, sense, learn in (
+        ("rate_hz", {"rate_hz": 100, "band_low_hz": 50}, {}),
+        ("lags", {"lags": 2}, {}),
+        ("train_rows", {"kind": "features", "inputs": 3}, {"train_rows": 19}),
+    ):
+
+        def change(given):
+            given["sense"], given["learn"] = sense, learn  # noqa: B023 (called at once)
+
+        _fails(change, section)
+    given = _good()
+    given["sense"] = {"kind": "features", "inputs": 3, "lags": 4}
+    assert config.check(given)["sense"]["lags"] == 4
+
+
 def test_files_that_cannot_be_read():
     broken = {"broken.json": "{", "list.json": "[]", "empty.json": "", "deep.json": "[" * 100000, "absent.json": None}
     for name, content in broken.items():
