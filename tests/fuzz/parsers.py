@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gateway_bench import Bench
 from mutate import Random, changed, mutated, random_bytes
 
 from fieldelm import config as node_config, frame, modem_framing as modem, payloads
-from fieldelm_gateway import commands, config as gateway_config, documents, errors, requests
+from fieldelm_gateway import commands, config as gateway_config, documents, errors, models, requests
 from fieldelm_gateway.clock import AirClock, HostClock
 from fieldelm_gateway.ingress_air import AirRadio
 from fieldelm_gateway.ingress_serial import SerialRadio
@@ -96,13 +97,38 @@ def uplink_payloads(folder: Path) -> tuple[Draw, Take]:
     good = [bytes(payloads.size(table)) for table in _UPLINKS.values()]
 
     def take(plain: bytes) -> None:
-        for read in (documents.read_alert, lambda data: documents.read_hello(node, data), documents.read_response):
+        for read in (
+            documents.read_alert,
+            lambda data: documents.read_hello(node, data),
+            documents.read_response,
+            documents.read_trace,
+            models.read,
+        ):
             try:
                 json.dumps(read(plain), default=str)  # type: ignore[operator]
             except documents.PayloadError:
                 pass
 
     return lambda random: mutated(random, good, 40), take
+
+
+def gateway_rounds(folder: Path) -> tuple[Draw, Take]:
+    """Whatever an authentic node says, the gateway's round ends, and the next frame is heard as ever."""
+    bench = Bench(folder)
+    node = bench.node()
+    kinds = (*_UPLINKS, frame.TRACE, frame.MODEL)
+    good = [bytes(payloads.size(table)) for table in (*_UPLINKS.values(), payloads.TRACE, payloads.MODEL)]
+
+    def take(given: tuple[int, bytes, bool]) -> None:
+        kind, plain, ack = given
+        bench.clock.ms += 60_000  # so that there is airtime for every answer
+        bench.hear(node.seal(kind, plain, ack=ack))
+        assert node.open(bench.hear(node.alert()))[0] in (frame.ACK, frame.COMMAND)
+
+    def draw(random: Random) -> tuple[int, bytes, bool]:
+        return random.choice(kinds), mutated(random, good, 230)[:230], bool(random.randrange(2))
+
+    return draw, take
 
 
 def payload_tables(folder: Path) -> tuple[Draw, Take]:
@@ -319,7 +345,9 @@ def mqtt_requests(folder: Path) -> tuple[Draw, Take]:
         except errors.RequestError as error:
             assert str(error)
         else:
-            assert len(commands.pack(command)) <= frame.MAX_BYTES - 13
+            node = next(node for node in nodes if node.row == command.node)
+            if command.command != "rotate_key":  # it is sent when the gateway has made a key
+                assert len(commands.pack(command, node)) <= frame.MAX_BYTES - 13
             json.dumps(command.arguments)
 
     return draw, take
@@ -358,6 +386,6 @@ def row_files(folder: Path) -> tuple[Draw, Take]:
 
 
 PARSERS = (
-    uplink_frames, uplink_payloads, payload_tables, serial_line, air_lines, air_answers, gateway_toml, node_json,
+    uplink_frames, uplink_payloads, gateway_rounds, payload_tables, serial_line, air_lines, air_answers, gateway_toml, node_json,
     mqtt_requests, row_files,
 )  # fmt: skip

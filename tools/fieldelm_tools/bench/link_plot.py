@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .link_world import World
 
 _WIDTH, _HEIGHT = 640, 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 40, 50
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 40, 40, 50
 _COLOURS = ("#0072b2", "#009e73", "#e69f00", "#d55e00")  # Okabe and Ito
 _STEPS = 200
 
