@@ -17,6 +17,7 @@ from pathlib import Path
 from fieldelm import codes, frame
 from fieldelm_gateway.config import GatewayConfig
 
+from .. import forgery
 from ..errors import UsageError
 from . import link_energy, link_plan, link_plot
 from .link_energy import INPUTS, Life, Radio
@@ -350,6 +351,7 @@ def _print(
     print(
         "What would change the life on light sleep: the board's 1 mA asleep is most of it, the radio is the smallest part."
     )
+    print(f"\n{forgery.table(forgery.rows())}")
     print("\ninput                  value  unit")
     for name, value in inputs.items():
         print(f"{name:<16}{value:12g}  {INPUTS[name][1]:<4} {INPUTS[name][2]}")
