@@ -89,6 +89,10 @@ class EventStore:
         self.problem = None
         self._log = EventLog(path)
         sound = self._log.read(self._load)
+        if self._count > self._capacity:  # power was cut between the new event and the one that it took the place of
+            self._remove(self._least())
+            self.lost += 1
+            sound = False
         self._log.sound = sound
         if not sound:
             self.mend()
