@@ -31,6 +31,7 @@ from .messages import (
     Wait,
 )
 from .propagation import Propagation
+from .stations import Frame, Station, rejection_db, understands
 
 ANSWER_US = 980_000  # after the end of an uplink: until then its gateway may answer
 
@@ -38,60 +39,6 @@ ANSWER_US = 980_000  # after the end of an uplink: until then its gateway may an
 _END, _FIND, _WAKE, _REPLY = range(4)
 
 Line = dict[str, object]
-
-
-@dataclasses.dataclass(eq=False)
-class Station:
-    """A node or a gateway."""
-
-    name: str
-    role: str
-    x: float
-    y: float
-    gain_db: float
-    radio: Radio | None = None
-    """how it listens, `None` while its receiver is off"""
-    listening_since_us: int = 0
-    locked: "Frame | None" = None
-    sending: "Frame | None" = None
-    computing: bool = False
-    told: bool = False
-    """a frame has begun since it last waited (radios)"""
-    wake: int = 0
-    """number of the wake-up that counts"""
-    owes: "dict[int, Frame]" = dataclasses.field(default_factory=dict)
-    """uplinks that this gateway has not answered"""
-    unresponsive: bool = False
-    """it has let an uplink pass without a word: it no longer holds time"""
-
-
-@dataclasses.dataclass(eq=False)
-class Frame:
-    """A frame on the air."""
-
-    sender: Station
-    number: int
-    radio: Radio
-    data: bytes
-    start_us: int
-    end_us: int
-    levels: dict[str, float] = dataclasses.field(default_factory=dict)
-    """dBm by receiver"""
-    found_us: dict[str, int] = dataclasses.field(default_factory=dict)
-    outcome: dict[str, str] = dataclasses.field(default_factory=dict)
-    answers: int | None = None
-    """id of the uplink it answers"""
-    details: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    """what an emulated chip says of it"""
-    broken: bool = False
-    """its sender stopped before its end"""
-    told: int = 0
-    """its id for radios"""
-
-    @property
-    def preamble_end_us(self) -> int:
-        """When its preamble is over; the synchronisation word follows."""
-        return self.start_us + self.radio.preamble_len * self.radio.symbol_us
 
 
 class Medium:
@@ -247,7 +194,7 @@ class Medium:
         radio = frame.radio
         if not station.radio or station is frame.sender or frame.end_us <= self.now_us:
             return
-        if not _understands(station.radio, radio):
+        if not understands(station.radio, radio):
             return
         heard_from = max(frame.start_us, station.listening_since_us)
         at = heard_from + propagation.PREAMBLE_SYMBOLS * radio.symbol_us
@@ -287,7 +234,7 @@ class Medium:
         for other in self._frames:
             if other is frame or other.sender is station or other.start_us >= end_us or other.end_us <= start_us:
                 continue
-            margin = _rejection_db(frame.radio, other.radio)
+            margin = rejection_db(frame.radio, other.radio)
             if level - self._level(other, station) < margin:
                 return True
         return False
@@ -434,8 +381,8 @@ class Medium:
                 if other.sender is station:
                     continue
                 apart = level - self._level(other, station)
-                damaged = damaged or apart < _rejection_db(frame.radio, other.radio)
-                if -apart < _rejection_db(other.radio, frame.radio):
+                damaged = damaged or apart < rejection_db(frame.radio, other.radio)
+                if -apart < rejection_db(other.radio, frame.radio):
                     self._damage(station, other)
             radio = dataclasses.asdict(frame.radio)
             line: Line = {"op": "frame", "id": frame.told, **radio, **frame.details, "start_us": frame.start_us}
@@ -491,21 +438,3 @@ class Medium:
 
     def _refuse(self, gateway: Station, uplink: int, why: str) -> None:
         self._deliver(gateway.name, {"op": "refused", "id": uplink, "why": why})
-
-
-def _understands(listening: Radio, sent: Radio) -> bool:
-    return _settings(listening) == _settings(sent)
-
-
-def _settings(radio: Radio) -> tuple[object, ...]:
-    return radio.freq_khz, radio.sf, radio.bw_khz, radio.invert_iq
-
-
-def _rejection_db(wanted: Radio, other: Radio) -> float:
-    """How much stronger than the other a frame must be to survive it (negative: it may be weaker)."""
-    if _understands(wanted, other):
-        return propagation.CAPTURE_DB
-    apart_khz = abs(wanted.freq_khz - other.freq_khz)
-    if apart_khz >= (wanted.bandwidth_khz + other.bandwidth_khz) / 2.0:
-        return -math.inf
-    return propagation.ORTHOGONAL_DB
