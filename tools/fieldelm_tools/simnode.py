@@ -23,9 +23,9 @@ from typing import Any
 
 from . import environment, rom
 
-HEAP = "192k"
-"""what a Pico leaves for data, where the code runs in place (rom.py)"""
-HEAP_WITH_CODE = "448k"
+HEAP = "224k"
+"""what a Pico leaves for data (192 kB), where the code runs in place (rom.py), and what pointers of 8 bytes take more"""
+HEAP_WITH_CODE = "480k"
 """the same and room for the code, which other ports of MicroPython keep in the heap"""
 RESTART = 64
 """exit code of a node that wants to be started again (boards/sim/board.py)"""
