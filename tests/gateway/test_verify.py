@@ -32,10 +32,10 @@ def test_frames_that_are_short_long_of_another_version_or_of_nobody(bench):
     node = bench.node()
     data = node.alert()
     cases = {
-        "bad_length": [b"", data[:1], data[:8], data[:-1], data + bytes(240)],
+        "bad_length": [b"", data[:1], data[:8], data[:-2], data + bytes(240)],
         "bad_version": [bytes([data[0] & 0x3F]) + data[1:], bytes([data[0] | 0x0F]) + data[1:]],
         "unknown_node": [data[:1] + b"\xff\xff" + data[3:]],
-        "bad_tag": [data + b"\0", bytes([data[0] | 0x10]) + data[1:]],  # the last: a key it does not have
+        "bad_tag": [data[:-1], data + b"\0", bytes([data[0] | 0x10]) + data[1:]],  # the last: a key it does not have
     }
     for reason, frames in cases.items():
         bench.core.tally.drops.clear()
