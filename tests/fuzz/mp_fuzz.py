@@ -12,6 +12,7 @@ from bench import Board, Clock, Gateway, Radio, Reboot, configuration
 from fieldelm import config, frame, modem_framing, payloads
 from fieldelm.ccm import Ccm
 from fieldelm.commands import Commands
+from fieldelm.events import EventStore
 from fieldelm.link import Link
 from fieldelm.modem_framing import Decoder
 from fieldelm.node import Node
@@ -287,3 +288,26 @@ def test_row_files_of_any_bytes_are_played_or_refused():
         return mutated(random, good, 128)
 
     _feed(800, draw, take)
+
+
+def test_damaged_event_logs_are_read_as_far_as_they_are_sound_and_mended():
+    store = EventStore("log", 20)
+    for i in range(30):
+        store.add(("machine_alarm", "sensor_fault", "boot")[i % 3], i, i * 8000000)
+        if i % 4 == 0:
+            store.delivered(store.due(i * 8000000), i * 8000000)
+    whole = _read("log")
+
+    def take(damaged):
+        _write("log", damaged)
+        found = EventStore("log", 20)
+        waiting = [found._sequence(i) for i in range(len(found))]
+        assert len(waiting) <= 20 and all([sequence < 30 for sequence in waiting]), waiting
+        found.add("battery_low", 30, 0)
+        again = EventStore("log", 20)
+        assert len(again) <= 20 and again.problem is None
+        while len(again):
+            again.delivered(again.due(0), 0)
+        assert len(EventStore("log", 20)) == 0
+
+    _feed(100, lambda random: mutated(random, [whole]), take)
