@@ -19,7 +19,7 @@ ABLATIONS: dict[str, tuple[tuple[str, float], ...]] = {
     "following the mean": (("MEAN_RATE", 0.0),),
     "worst band": (("WORST_WEIGHT", 0.0),),
     "prior of the variances": (("VARIANCE_PRIOR_ROWS", 0.01),),
-    "persistence": (("DECIDE_ROWS", 1), ("DECIDE_OF_8", 1), ("EVIDENCE", 0.0), ("SUSPECT_OF_8", 1)),
+    "persistence": (("DECIDE_ROWS", 2), ("DECIDE_OF_8", 1), ("EVIDENCE", 0.0), ("SUSPECT_OF_8", 1)),
     "chart of slow wear": (("WEAR_LIMIT", 1e9), ("WEAR_WATCH", 1e9)),
     "rehearsal of other modes": (("REHEARSE", 0),),
     "sifting: strangers are learned, too": (("SIFT_ALIKE", 1e9),),
