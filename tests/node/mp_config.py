@@ -97,7 +97,7 @@ def test_numbers_that_contradict_each_other():
     ):
 
         def change(given):
-            given["sense"], given["learn"] = sense, learn  # noqa: B023 (called at once)
+            given["sense"], given["learn"] = sense, learn
 
         _fails(change, section)
     given = _good()
