@@ -10,7 +10,19 @@ import threading
 import time
 from dataclasses import dataclass
 
-from . import backup, commands, documents, health, home_assistant, maintenance, requests, retention, steps, uplinks
+from . import (
+    backup,
+    commands,
+    documents,
+    health,
+    home_assistant,
+    maintenance,
+    requests,
+    retention,
+    security,
+    steps,
+    uplinks,
+)
 from .clock import Clock, Instant, rfc3339
 from .config import GatewayConfig
 from .errors import DatabaseUnavailableError, RequestError, TransientError
@@ -19,7 +31,6 @@ from .live import Live
 from .nodes import Node
 from .publisher import Published, Publisher
 from .requests import Request
-from .security import suspicions
 from .state import Batch, State
 from .store import REST, Command, Store
 
@@ -411,5 +422,5 @@ class Core:
                 "online": sum(map(self._availability.online, state.nodes.values())),
                 "commands_waiting": len(state.waiting),
             },
-            guarded=suspicions(state.guard, now),
+            guarded=security.card(state.guard, state.rows, now),
         )

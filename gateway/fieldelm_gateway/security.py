@@ -4,7 +4,7 @@ Nothing here decides whether a frame is believed; that is done before. Work and 
 a node and kind, one message an hour each, and so many looks into the log.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ LIMITS = {"forgery": 20, "replay": 20, "clone": 1, "unknown_nodes": 100, "flood"
 _OF_REASON = {"bad_tag": "forgery", "replayed": "replay", "unknown_node": "unknown_nodes"}
 _LOOKS = 20  # into the log, a node and hour
 _STRANGE_IN_A_ROW = 3
+_MOST_TOLD = 10
 
 _MESSAGES = {
     "forgery": "frames in its name do not carry its key: somebody forges them, or it was provisioned elsewhere",
@@ -129,6 +130,15 @@ class Guard:
         self._standing[key] = (suspicion, now.monotonic_ms)
         return suspicion if hour.count == LIMITS[kind] else None
 
+    def failed_tags(self, now: Instant) -> list[tuple[int, int]]:
+        """Row of the node and number of wrong tags within the present hour, the most first."""
+        found = [
+            (key[1], hour.count)
+            for key, hour in self._hours.items()
+            if key[0] == "forgery" and key[1] and now.monotonic_ms - hour.start_ms < HOUR_MS
+        ]
+        return sorted(found, key=lambda row_and_count: -row_and_count[1])
+
     def forget(self, node: Node) -> None:
         """It was removed, or has a new key."""
         for found in (self._hours, self._standing):
@@ -144,9 +154,11 @@ class Guard:
         return [suspicion for suspicion, _ in self._standing.values()]
 
 
-def suspicions(guard: Guard, now: Instant) -> dict[str, Any]:
-    """Its part of the health document."""
+def card(guard: Guard, nodes: Mapping[int, Node], now: Instant) -> dict[str, Any]:
+    """Its part of the health document; `nodes`: by row."""
+    failed = [(nodes[row], count) for row, count in guard.failed_tags(now)[:_MOST_TOLD] if row in nodes]
     return {
         "suspicions": [suspicion.document() for suspicion in guard.standing(now)],
+        "failed_tags": [{"node": node.eui, "name": node.name, "count": count} for node, count in failed],
         "other_gateways": sorted(guard.other_gateways),
     }

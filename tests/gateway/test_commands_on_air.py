@@ -109,13 +109,9 @@ def test_every_new_command_reaches_a_real_node_and_is_answered(place):
 
     for name, unit in (("bands", "dB"), ("residuals", "sigma")):
         assert place.ask("trace", trace=name)["status"] == "ok"
-        place.until(
-            lambda: (
-                place.told(f"{place.made.eui}/trace") and place.told(f"{place.made.eui}/trace")[-1]["trace"] == name
-            ),
-            60,
-        )  # noqa: B023
-        trace = place.told(f"{place.made.eui}/trace")[-1]
+        shown = f"{place.made.eui}/trace"
+        place.until(lambda: [t["trace"] for t in place.told(shown)][-1:] == [name], 60)  # noqa: B023
+        trace = place.told(shown)[-1]
         assert (trace["unit"], len(trace["values"]), len(trace["edges_hz"])) == (unit, 70, 71)
         assert trace["edges_hz"] == sorted(trace["edges_hz"])
         if name == "bands":  # a fan at 2 mm/s: far below 1 g in every bin, and not silent

@@ -133,7 +133,7 @@ def test_every_control_is_a_request_that_the_gateway_takes(told):
     assert {row[:2] for row in rows} == {("home assistant", "mqtt")}
     assert {row[2] for row in rows} == {
         *("acknowledge", "shelve", "confirm_change", "call_fault", "retrain", "commission"),
-        *("identify", "reboot", "policy", "interval", "service"),
+        *("identify", "reboot", "policy", "interval", "service", "threshold"),
     }
 
 

@@ -236,6 +236,34 @@ def test_a_recording_played_back_is_no_clone(bench):
     assert suspicions(bench) == [("replay", "fan")]
 
 
+def test_failed_tags_are_counted_for_each_node_and_become_a_suspicion(bench):
+    one, two = bench.node("one"), bench.node("two")
+
+    def forge(node):
+        data = bytearray(node.status())
+        data[-1] ^= 1
+        bench.hear(bytes(data))
+
+    for _ in range(19):
+        forge(one)
+    forge(two)
+    bench.tick(60_000)
+    health = bench.current("/health")["security"]
+    assert health["suspicions"] == []
+    assert health["failed_tags"] == [
+        {"node": one.eui, "name": "one", "count": 19},
+        {"node": two.eui, "name": "two", "count": 1},
+    ]
+    for _ in range(100):
+        forge(one)
+    assert suspicions(bench) == [("forgery", "one")]
+    assert len(bench.outbox("/security")) == 1
+    assert one.open(bench.hear(one.alert()))[0] == frame.ACK
+    bench.tick(3_600_000)
+    forge(one)  # the next hour begins
+    assert suspicions(bench) == []
+
+
 # restored and second gateways
 
 
@@ -366,7 +394,7 @@ def test_a_second_gateway_that_hears_the_same_frames_tells_the_same_events(two, 
     assert one.outbox("/response/identify")[0]["status"] == "ok"
     assert other.outbox("/response/identify") == []
     other.tick(60_000)
-    assert other.current("/health")["security"] == {"suspicions": [], "other_gateways": [1]}
+    assert other.current("/health")["security"] == {"suspicions": [], "failed_tags": [], "other_gateways": [1]}
 
 
 def test_two_gateways_with_one_number_are_reported(two, tmp_path):
