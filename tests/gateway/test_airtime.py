@@ -1,4 +1,4 @@
-"""The gateway's own airtime: never beyond the plan in any hour, over restarts and leaps of the clock; alarms and commands first."""
+"""The gateway's airtime: never beyond the plan in any hour, over restarts and leaps of the clock; alarms and commands first."""
 
 import random
 
