@@ -1,0 +1,146 @@
+"""Tables, comparisons and pictures of the benches, and the pages that show them."""
+
+import csv
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fieldelm import codes, defaults
+from fieldelm_tools import cli
+from fieldelm_tools.bench import everything, life, peer_suites, peers, report
+from fieldelm_tools.bench.ablation import ABLATIONS
+from fieldelm_tools.bench.figures import auc
+from fieldelm_tools.bench.node import Node, Settings, events
+from fieldelm_tools.bench.peer_suites import Stream
+from fieldelm_tools.bench.streams import DAY, Plant
+from fieldelm_tools.errors import FieldelmError
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r"<!-- bench ([\w-]+) -->\n(.*?)<!-- end -->", re.DOTALL)
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda path: path.name)
+def test_tables_of_the_documentation_are_those_of_its_results(page: Path) -> None:
+    text = page.read_text()
+    filled = report.page(text, report.tables(DOCS / report.RESULTS), page.name)
+    assert text == filled, "python -m fieldelm_tools.bench.report docs"
+
+
+def test_the_page_for_researchers_has_every_table_and_no_quick_one() -> None:
+    shown = dict(BLOCK.findall((DOCS / "explanation" / "measured.md").read_text()))
+    assert {"tasks", "tasks-peers", "tasks-retraining", "raw511-peers", "suites", "peers-wear", "ablation"} <= set(
+        shown
+    )
+    assert {f"suite-{name}" for name in everything.SUITES} <= set(shown)
+    assert all(table.count("\n|") >= 2 for table in shown.values())
+    for name in report.RENDER:
+        made = json.loads((DOCS / report.RESULTS / f"{name}.json").read_text())["made"]
+        assert not made["quick"] and made["kernels"] != "python"
+
+
+def test_the_page_for_maintenance_explains_every_event() -> None:
+    text = (DOCS / "explanation" / "first-month.md").read_text()
+    for event in codes.EVENTS:
+        assert f"| `{event}` | " in text, event
+    for fault in filter(None, codes.SENSOR_FAULTS):
+        assert f"`{fault}`" in text, fault
+
+
+def test_a_table_is_the_same_in_every_form(tmp_path: Path) -> None:
+    table = report.Table(
+        "made", [{"name": "a", "value": 0.125}, {"name": "long name", "value": None}], {"value": ".1%"}
+    )
+    assert table.text().splitlines() == ["name       value", "a          12.5%", "long name"]
+    assert table.markdown() == "| name | value |\n| --- | --- |\n| a | 12.5% |\n| long name |  |"
+    table.write_csv(tmp_path)
+    with (tmp_path / "made.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [["name", "value"], ["a", "0.125"], ["long name", ""]]
+
+
+def test_a_page_that_wants_a_table_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FieldelmError, match="page wants the table 'other': there are tasks"):
+        report.page("<!-- bench other -->\n<!-- end -->", {"tasks": report.Table("tasks", [])}, "page")
+    (tmp_path / "bands.json").write_text('{"mean": 1}')
+    with pytest.raises(FieldelmError, match=r"bands\.json is no result"):
+        report.tables(tmp_path)
+
+
+def test_every_ablation_takes_away_a_constant_that_there_is() -> None:
+    for what, overrides in ABLATIONS.items():
+        for name, value in overrides:
+            assert getattr(defaults, name) != value, (what, name)
+    assert () in ABLATIONS.values()
+
+
+@pytest.mark.parametrize("what", ABLATIONS)
+def test_a_node_lives_without_each_mechanism(what: str) -> None:
+    rows = next(Plant(seed=1, swing=0).rows(300))
+    with Node(Settings(columns=255, overrides=ABLATIONS[what])) as node:
+        lived = node.live(rows)
+    assert (95, "commissioned") in events(lived)
+    assert np.isfinite(lived["score"][100:]).all()
+
+
+def test_alarm_begins_with_six_of_eight_and_ends_with_none() -> None:
+    above = np.array([0, 1, 1, 0, 1, 1, 1, 1, 0, 1] + [0] * 8 + [1] * 5 + [0] * 8 + [1] * 6, bool)
+    assert peer_suites.alarms(above) == [7, 36]
+
+
+def test_false_alarms_end_where_the_fault_begins_and_return_once_a_new_place_is_normal() -> None:
+    none = np.zeros((1, 1))
+    above = np.zeros(400, bool)
+    above[[10, 120, 260, 390]] = True
+    worn = peer_suites.judge([50, 150, 170], above, Stream(Settings(), none, none, 100))
+    assert (worn.delay, worn.false_alarms, worn.normal_rows, worn.rows_above) == (50, 1, 100, 1)
+    moved = peer_suites.judge([50, 150, 170], above, Stream(Settings(), none, none, 100, "environment_changed"))
+    assert (moved.delay, moved.false_alarms, moved.normal_rows, moved.rows_above) == (50, 2, 300, 3)
+    calm = peer_suites.judge([50], above, Stream(Settings(), none, none, None))
+    assert (calm.delay, calm.false_alarms, calm.normal_rows) == (None, 1, 400)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("river") is None, reason="`make bench` installs the peers")
+@pytest.mark.parametrize("name", peers.PEERS)
+@pytest.mark.filterwarnings("ignore")
+def test_every_peer_tells_another_machine_from_the_one_it_knows(name: str) -> None:
+    random = np.random.default_rng(1)
+    mix = random.normal(size=(4, 32))
+    healthy = random.normal(size=(300, 4)) @ mix + 0.1 * random.normal(size=(300, 32))
+    broken = healthy[200:] + 6.0
+    fit, logarithmic = peers.PEERS[name]
+    score = fit(healthy[:150], 1)
+    threshold = peer_suites.peer_threshold(score(healthy[150:200]), logarithmic)
+    assert auc(score(healthy[200:]), score(broken)) > 0.95
+    assert (score(healthy[200:]) > threshold).mean() < 0.1
+
+
+def told(picture: Path) -> list[tuple[str, int]]:
+    return [(name, int(row)) for name, row in re.findall(r">(\w+), row (\d+)<", picture.read_text())]
+
+
+def test_one_command_draws_the_life_that_the_page_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "folder"
+    assert cli.main(["bench", "all", "--only", "life", "--out", str(out)]) == 0
+    assert "bench all: life: " in capsys.readouterr().err
+    hours = told(out / "life-first-hours.svg")
+    assert [name for name, _ in hours] == [
+        "commissioned",
+        "environment_changed",
+        "relearned",
+        "change_unconfirmed",
+        "machine_alarm",
+    ]
+    assert hours[0][1] == 95
+    assert life.MOVED < hours[1][1] <= life.MOVED + 15
+    assert life.DAMAGED < hours[4][1] <= life.DAMAGED + 15
+    month = told(out / "life-first-month.svg")
+    assert [name for name, _ in month] == ["commissioned", "machine_alarm"]
+    assert life.WORN_FROM < month[1][1] < life.WORN_FROM + 10 * DAY
+
+
+def test_documentation_is_not_written_from_a_quick_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "all", "--quick", "--docs", str(tmp_path)]) == 2
+    assert "leave one of them out" in capsys.readouterr().err
