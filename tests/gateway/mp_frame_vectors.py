@@ -97,6 +97,7 @@ def test_payloads_are_packed_as_in_the_vectors():
         "RESPONSE": payloads.RESPONSE,
         "COMMAND": payloads.COMMAND,
         "TRACE": payloads.TRACE,
+        "MODEL": payloads.MODEL,
     }
     commands = set()
     buffer = bytearray(64)
@@ -115,7 +116,7 @@ def test_payloads_are_packed_as_in_the_vectors():
         if "new_key" in fields:
             fields["new_key"] = unhexlify(fields["new_key"])
         end = payloads.pack_into(table, buffer, 0, fields)
-        plain = v["plain"][: 2 * end] if v["type"] == "TRACE" else v["plain"]  # bands follow
+        plain = v["plain"][: 2 * end] if v["type"] in ("TRACE", "MODEL") else v["plain"]  # bands or bytes follow
         assert _hex(buffer[:end]) == plain, v
         assert payloads.unpack(table, buffer) == fields, v
     assert commands == set(codes.COMMANDS) - {None}

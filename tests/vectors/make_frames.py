@@ -136,6 +136,8 @@ def payloads():
         (13, {"key": 5, "value": -4}, struct.pack("<Bi", 5, -4)),
         (14, {"slot": 1, "new_key": new_key.hex()}, b"\x01" + new_key),
         (15, {"dbm": -9}, struct.pack("<b", -9)),
+        (16, {"model": 0xFEDCBA98, "offset": 4000}, struct.pack("<IH", 0xFEDCBA98, 4000)),
+        (17, {"model": 0x01234567, "total": 4980}, struct.pack("<IH", 0x01234567, 4980)),
     )
     for command, given, arguments in commands:
         fields = {"command": command, "command_sequence": 0xFFFF, **given}
@@ -145,6 +147,10 @@ def payloads():
         yield "MODEL", None, bytes((7 * i + length) & 255 for i in range(length)), 0, 4
     for length in (0, 16, 242):
         yield "MODEL", None, bytes((5 * i + length) & 255 for i in range(length)), 3, 8
+    for part, count, direction, tag in ((0, 200, 0, 4), (1, 0, 0, 4), (0, 200, 3, 8), (2, 0, 0, 8), (3, 0, 0, 4)):
+        fields = {"part": part, "model": 0xFEDCBA98, "offset": 200 * part, "total": 4980}
+        head = struct.pack("<BIHH", part, 0xFEDCBA98, 200 * part, 4980)
+        yield "MODEL", fields, head + bytes((3 * i + part) & 255 for i in range(count)), direction, tag
     for kind, number, first, total, low, step, count in ((0, 7, 0, 64, -9000, 50, 64), (1, 255, 64, 70, -300, 25, 6)):
         fields = {"trace": kind, "trace_id": number, "first": first, "total": total, "low": low, "step": step}
         head = struct.pack("<BBBBhB", kind, number, first, total, low, step)
