@@ -85,6 +85,18 @@ def test_a_node_lives_without_each_mechanism(what: str) -> None:
     assert np.isfinite(lived["score"][100:]).all()
 
 
+@pytest.mark.parametrize(
+    "what", [what for what, taken in ABLATIONS.items() if taken and taken[0][0] == "FORGETTING_FACTOR"]
+)
+def test_constants_that_the_model_takes_over_when_imported_are_taken_away_too(what: str) -> None:
+    rows = next(Plant(seed=1, swing=0).rows(100))
+    scores = []
+    for overrides in ((), ABLATIONS[what]):
+        with Node(Settings(columns=255, overrides=overrides)) as node:
+            scores.append(node.live(rows)["score"][70:])
+    assert not np.allclose(scores[0], scores[1])
+
+
 def test_alarm_begins_with_six_of_eight_and_ends_with_none() -> None:
     above = np.array([0, 1, 1, 0, 1, 1, 1, 1, 0, 1] + [0] * 8 + [1] * 5 + [0] * 8 + [1] * 6, bool)
     assert peer_suites.alarms(above) == [7, 36]

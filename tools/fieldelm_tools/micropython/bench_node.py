@@ -24,11 +24,19 @@ import sys
 from array import array
 
 from fieldelm import defaults
-from fieldelm.codes import EVENTS, SENSOR_FAULTS, STATES, VERDICTS
-from fieldelm.elm import OsElm, raw
-from fieldelm.features import FeatureError
-from fieldelm.threshold import Threshold
-from fieldelm.watcher import Watcher
+
+JOB = json.loads(sys.stdin.buffer.readline())
+for _name, _value in JOB["overrides"].items():  # before the learner is imported, which takes some over as it is
+    if not hasattr(defaults, _name):
+        sys.stderr.write("there is no constant %s\n" % _name)
+        sys.exit(3)
+    setattr(defaults, _name, _value)
+
+from fieldelm.codes import EVENTS, SENSOR_FAULTS, STATES, VERDICTS  # noqa: E402
+from fieldelm.elm import OsElm, raw  # noqa: E402
+from fieldelm.features import FeatureError  # noqa: E402
+from fieldelm.threshold import Threshold  # noqa: E402
+from fieldelm.watcher import Watcher  # noqa: E402
 
 ANSWER = (
     "<ff8BHxx"  # score, threshold; state, verdict, learned, event, sensor fault, mode, unconfirmed, band; rows learned
@@ -124,10 +132,6 @@ def _index(names, name):
 
 
 def _make(job):
-    for name, value in job["overrides"].items():
-        if not hasattr(defaults, name):
-            raise FeatureError("there is no constant %s" % name)
-        setattr(defaults, name, value)
     gc.collect()
     before = gc.mem_alloc()
     watcher = Paper(job["config"]) if job.get("paper") else Watcher(job["config"], Sensor(job["sensor"]))
@@ -152,9 +156,8 @@ def _sample(sensor, clock, row, now_ms):
     return True
 
 
-def serve(source, sink):
+def serve(job, source, sink):
     """Answer until the input ends."""
-    job = json.loads(source.readline())
     watcher, heap = _make(job)
     sensor, clock = _simulate(job) if job.get("simulation") else (None, None)
     features = watcher.features
@@ -224,7 +227,7 @@ def serve(source, sink):
 
 
 try:
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    serve(JOB, sys.stdin.buffer, sys.stdout.buffer)
 except FeatureError as error:
     sys.stderr.write(str(error) + "\n")
     sys.exit(3)
