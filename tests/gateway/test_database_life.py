@@ -172,7 +172,7 @@ def test_a_damaged_database_is_moved_aside_and_the_nodes_live_on(world, how):
 def test_without_any_copy_it_says_so(tmp_path):
     path = tmp_path / "gateway.db"
     path.write_bytes(b"SQLite format 3\0" + b"\xff" * 9000)
-    with pytest.raises(DatabaseError, match="`fieldelm node add` the config.json"):
+    with pytest.raises(DatabaseError, match=r"`fieldelm node add` the config\.json"):
         backup.recover(path)
     assert not path.exists()
     assert list(tmp_path.glob("gateway.db.damaged-*"))
