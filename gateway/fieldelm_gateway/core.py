@@ -134,21 +134,11 @@ class Core:
         """One round: decide, commit, answer."""
         now = self._clock.now()
         batch = Batch()
+        added: list[Command] | None = None
         try:
-            self._reload_if_changed(now)
-            self._heed_the_clock(now)
-            for item in [*items, *self._beside()]:
-                match item:
-                    case Uplink():
-                        uplinks.handle(self.state, batch, item)
-                    case Published(events, rest):
-                        batch.writes.published += events + rest
-                        batch.published = (batch.published[0] + len(events), batch.published[1] + len(rest))
-                    case Request():
-                        self._request(item, batch, now)
-            if self._is_due(now):
-                self._expire_commands(batch, now)
-            added = self.state.store.commit(batch.writes) if batch.writes else []
+            while added is None:
+                batch = self._decide(items, now)
+                added = self.state.store.commit(batch.writes, self._database_version) if batch.writes else []
         except DatabaseUnavailableError as error:
             self._give_up(items, batch, error)
             return
@@ -158,6 +148,24 @@ class Core:
         self._adopt(batch, added)
         if self._is_due(now):
             self._look_around(now)
+
+    def _decide(self, items: list[Item], now: Instant) -> Batch:
+        # what this round changes, by what the database has said
+        batch = Batch()
+        self._reload_if_changed(now)
+        self._heed_the_clock(now)
+        for item in [*items, *self._beside()]:
+            match item:
+                case Uplink():
+                    uplinks.handle(self.state, batch, item)
+                case Published(events, rest):
+                    batch.writes.published += events + rest
+                    batch.published = (batch.published[0] + len(events), batch.published[1] + len(rest))
+                case Request():
+                    self._request(item, batch, now)
+        if self._is_due(now):
+            self._expire_commands(batch, now)
+        return batch
 
     def _reload_if_changed(self, now: Instant) -> None:
         # another program, such as `fieldelm node` or `fieldelm provision`, has written

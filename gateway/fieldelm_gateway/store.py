@@ -418,10 +418,16 @@ class Store:
         sql = "SELECT DISTINCT topic FROM outbox WHERE lane = ? AND id > ? AND retain"
         return {row[0] for row in self._rows(sql, (REST, last_id))}
 
-    def commit(self, writes: Writes) -> list[Command]:
-        """Write it all or nothing; it is on the disk when this returns. Returns the new commands as stored."""
+    def commit(self, writes: Writes, version: int) -> list[Command] | None:
+        """Write it all or nothing; it is on the disk when this returns. Returns the new commands as stored.
+
+        None, and nothing is written, if another program has written since `changed_elsewhere` returned `version`: `writes` holds
+        whole keys with their counters, and would put them over another key's, or over counters that were imported.
+        """
         connection = self._connection
         with database.transaction(connection, self.path):
+            if self.changed_elsewhere() != version:
+                return None
             connection.executemany(_INSERT_FRAME, [_values(row) for row in writes.frames])
             connection.executemany(_INSERT_EVENT, [_values(row) for row in writes.events])
             connection.executemany(

@@ -524,3 +524,47 @@ def test_every_suspicion_has_its_sentence():
 
     assert set(security.LIMITS) == set(security._MESSAGES)
     assert set(codes.DROP_REASONS) >= set(security._OF_REASON)
+
+
+# another program, beside the running gateway
+
+
+def between_decision_and_commit(bench, monkeypatch, act):
+    """Let another program write when the gateway has decided a round, and before it has written it; once."""
+    commit = bench.store.commit
+
+    def late(writes, version):
+        monkeypatch.undo()
+        act()
+        return commit(writes, version)
+
+    monkeypatch.setattr(bench.store, "commit", late)
+
+
+def test_a_frame_that_is_decided_while_its_node_gets_a_new_key_does_not_spoil_its_counters(bench, monkeypatch):
+    node = bench.node()
+    bench.hear(node.status())
+
+    def new_key():
+        provision(bench.path, bench.folder / "nodes", "fan", gateway=bench.config, new_key=True)
+
+    between_decision_and_commit(bench, monkeypatch, new_key)
+    assert bench.hear(node.alert()) is None  # of the key that is given up
+    assert bench.drops == {"bad_tag": 1}
+    assert bench.outbox("/event") == []
+    assert bench.rows("SELECT highest, seen, last_sequence FROM node_key") == [(None, 0, None)]
+
+
+def test_counters_that_are_imported_while_a_frame_is_decided_stand(two, tmp_path, monkeypatch):
+    one, other = two
+    node = one.node()
+    carry(two, tmp_path / "keys")
+    early = node.alert()
+    node.counter = 60
+    late = node.alert()
+    one.hear(late)
+    between_decision_and_commit(other, monkeypatch, lambda: carry(two, tmp_path / "later"))
+    assert node.open(other.hear(early), counter=1, gateway=2)[0] == frame.ACK
+    assert other.rows("SELECT highest FROM node_key") == [(61,)]
+    assert other.hear(late) is None  # heard before the export
+    assert [event["id"] for event in other.outbox("/event")] == [f"{node.eui}-{node.key_check}-1"]
