@@ -21,6 +21,8 @@ def open_board(path, open):
     if settings["board"] != board.name:
         raise config.ConfigError('%s: "board" is "%s", but this is "%s"' % (path, settings["board"], board.name))
     del config, fieldelm.config, sys.modules["fieldelm.config"]
+    if "fieldelm.memory" in sys.modules:  # a modem needs none of it
+        del fieldelm.memory, sys.modules["fieldelm.memory"]
     gc.collect()
     return settings, board
 

@@ -20,6 +20,7 @@ CAPACITY = const(512)
 AGE_UNKNOWN = const(0xFFFF)  # power was cut since: it may have been any time ago
 _OLDEST_S = const(0xFFFE)  # at least
 
+_PLACES = const(16)  # of the table at first
 _FIRST_RETRY_S = const(30)
 _LONGEST_RETRY_S = const(900)
 _EPISODE_S = const(3600)
@@ -78,7 +79,9 @@ class EventStore:
 
     def __init__(self, path="events", capacity=CAPACITY):
         self._capacity = capacity
-        self._table = bytearray(ENTRY * (capacity + 1))  # in the order of events; one place for what has just come
+        # in the order of events; one place for what has just come. Only a node that nobody hears has hundreds waiting, so it
+        # begins small, and is doubled when it is full
+        self._table = bytearray(ENTRY * min(capacity + 1, _PLACES))
         self._view = memoryview(self._table)
         self._count = 0
         self._event = Event()
@@ -102,6 +105,20 @@ class EventStore:
 
     # the table
 
+    def _make_room(self):
+        # for one more event than are waiting, and for the place of what has just come
+        count = self._count
+        if count >= self._capacity or ENTRY * (count + 1) < len(self._table):
+            return
+        try:
+            table = bytearray(ENTRY * min(self._capacity + 1, 2 * (count + 1)))
+        except MemoryError:  # there are as many places as there are
+            self._capacity = count
+            return
+        table[: len(self._table)] = self._table
+        self._table = table
+        self._view = memoryview(table)
+
     def _load(self, kind, entry):
         if kind is None:
             self.lost = struct.unpack_from("<I", entry, 4)[0]
@@ -109,6 +126,7 @@ class EventStore:
             if self._count > self._capacity:  # of a firmware with more places
                 self._remove(self._least())
                 self.lost += 1
+            self._make_room()
             at = self._count * ENTRY
             self._table[at : at + ENTRY] = entry
             self._table[at] = kind
@@ -214,6 +232,7 @@ class EventStore:
         if _SEVERITY[code] == _ALARM or self._count == 0:
             self._due_ms = now_ms
         # first the new one is written, then another one goes: a power cut between the two loses none
+        self._make_room()
         place = self._count * ENTRY
         head = verdict | (mode & 15) << 2 | (_GOES_ON if goes_on else 0)
         struct.pack_into(_FORMAT, self._table, place, code, head, score_ratio, now_s, band_a, band_b, sequence & 0xFFFF)

@@ -27,9 +27,12 @@ class FixedWaveform:
         self._axes = axes
         self._chosen = chosen
         self.stats = [array("f", bytes(16)) for _ in range(axes)]
-        self._table = array("i", bytes(4 * kernels.fixed_size(2, size, 0)))
-        self._window = array("H", bytes(2 * size))
-        kernels.fixed_tables(self._table, self._window, samples)
+        if kernels.flash_tables and samples == len(kernels.flash_tables[1]):
+            self._table, self._window = kernels.flash_tables
+        else:
+            self._table = array("i", bytes(4 * kernels.fixed_size(2, size, 0)))
+            self._window = array("H", bytes(2 * size))
+            kernels.fixed_tables(self._table, self._window, samples)
         self._work = array("i", bytes(4 * size))
         self._total = array("I", bytes(2 * size + 4))
         self._power = array("I", bytes(2 * size + 4)) if len(chosen) > 1 else self._total

@@ -30,3 +30,5 @@ if NAME == "native":
     fixed_add = native.fixed_add
     fixed_velocity = native.fixed_velocity
     fixed_levels = native.fixed_levels
+    # (table, window) of fixed_tables for the usual length of a window, in the firmware's flash; None where there are none
+    flash_tables = getattr(native, "flash_tables", None)

@@ -12,11 +12,10 @@ from array import array
 from micropython import const
 
 from fieldelm import codes, duty, frame, payloads, reports
-from fieldelm.commands import Commands, Settings
 from fieldelm.events import EventStore
 from fieldelm.link import Link
+from fieldelm.settings import Settings
 from fieldelm.storage import Counters, Record, StorageError
-from fieldelm.trace import Trace
 from fieldelm.watcher import Watcher
 
 _STATUS_SPACING_MS = const(120000)  # a change of state brings the next STATUS forward, but not more often
@@ -66,7 +65,7 @@ class Node:
         self._model = Record("model")
         self.period_ms = int(config["sense"]["period_s"] * 1000)
         self.heartbeat_ms = config["link"]["heartbeat_s"] * 1000
-        self._commands = Commands(self)
+        self._commands = None  # most nodes seldom hear one
         sense = config["sense"]
         if sense["kind"] != board.sensor.kind:
             raise ValueError('sense: "kind" is "%s", but this sensor gives "%s"' % (sense["kind"], board.sensor.kind))
@@ -340,6 +339,10 @@ class Node:
 
     def _carry_out(self):
         # carry out the command in the link's answer and respond; type of the answer to the response
+        if self._commands is None:
+            from fieldelm.commands import Commands
+
+            self._commands = Commands(self)
         try:
             end, done = self._commands.carry_out()
         except ValueError:
@@ -389,6 +392,8 @@ class Node:
 
     def start_trace(self, kind, number):
         """Show what ``kind`` (a code of codes.TRACES) names, after the answer to the command; False if nothing is known yet."""
+        from fieldelm.trace import Trace
+
         try:
             self._trace = (Trace(self.watcher, kind, self.board.sensor.g_per_count), kind, number)
         except ValueError:

@@ -18,6 +18,9 @@ COUNTER_BLOCK = const(256)  # frame counters and event sequences reserved with o
 _SEQUENCE_BLOCK = const(16)  # small, since a gateway can follow a leap of 32,767 at most
 
 
+_chunk = bytearray(_CHUNK)  # what a record reads through
+
+
 class StorageError(OSError):
     """What was stored cannot be trusted."""
 
@@ -34,7 +37,6 @@ class Record:
         self._paths = (path + ".a", path + ".b")
         self._generation = 0
         self._next = 0
-        self._chunk = bytearray(_CHUNK)
         self._trailer = bytearray(_TRAILER)
         self.length = 0
         self.damaged = False
@@ -56,10 +58,10 @@ class Record:
             with open(path, "rb") as file:
                 while left:
                     want = min(left, _CHUNK)
-                    got = file.readinto(self._chunk, want)
+                    got = file.readinto(_chunk, want)
                     if not got:
                         return -2
-                    crc = crc32(memoryview(self._chunk)[:got], crc)
+                    crc = crc32(memoryview(_chunk)[:got], crc)
                     left -= got
                 file.seek(length)
                 file.readinto(self._trailer)

@@ -3,7 +3,8 @@
     window → sensor check → features → model → detector → state, verdict, event
 
 It knows nothing of radios, files or clocks: the node's app, ``fieldelm replay`` and the benches drive the same class.
-All buffers are made at construction; a step makes boxed floats and, when a decision falls, a short-lived list.
+All buffers are made at construction, but for the rows that the first relearning holds; a step makes boxed floats and, when a
+decision falls, a short-lived list.
 
 States and events are those of ``codes.py``. The way through them:
 

@@ -158,6 +158,12 @@ static mp_obj_t fixed_tables(mp_obj_t table_in, mp_obj_t window_in, mp_obj_t m_i
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(fixed_tables_obj, fixed_tables);
 
+// The tables of a transform, which may be in flash.
+static const int32_t *table_of(mp_obj_t object, size_t size) {
+    size_t length = fieldelm_fixed_table_words(transform_size(size));
+    return fieldelm_elements(object, "table", 'i', &length, MP_BUFFER_READ);
+}
+
 // Samples, channel and axes of a call: args[0], args[1], args[2]
 static const int16_t *samples_of(const mp_obj_t *args, size_t *channel, size_t *axes, size_t *m) {
     *axes = between(args[2], "axes", 1, 16);
@@ -188,7 +194,7 @@ static mp_obj_t fixed_power(size_t n_args, const mp_obj_t *args) {
     const int16_t *samples = samples_of(args, &channel, &axes, &m);
     fieldelm_fixed_stats_t *stats = words(args[3], "stats", sizeof(fieldelm_fixed_stats_t) / 4);
     const uint16_t *window = fieldelm_elements(args[4], "window", 'H', &size, MP_BUFFER_READ);
-    const int32_t *table = words(args[5], "table", fieldelm_fixed_table_words(transform_size(size)));
+    const int32_t *table = table_of(args[5], size);
     size_t bins = size / 2 + 1;
     int32_t *work = words(args[6], "work", size);
     uint32_t *power = fieldelm_elements(args[7], "power", 'I', &bins, MP_BUFFER_RW);
@@ -206,7 +212,7 @@ static mp_obj_t fixed_spectrum(size_t n_args, const mp_obj_t *args) {
     const int16_t *samples = samples_of(args, &channel, &axes, &m);
     float *moments = floats(args[3], "moments", 4, MP_BUFFER_RW);
     const uint16_t *window = fieldelm_elements(args[4], "window", 'H', &size, MP_BUFFER_READ);
-    const int32_t *table = words(args[5], "table", fieldelm_fixed_table_words(transform_size(size)));
+    const int32_t *table = table_of(args[5], size);
     size_t bins = size / 2 + 1;
     int32_t *work = words(args[6], "work", size);
     uint32_t *power = fieldelm_elements(args[7], "power", 'I', &bins, MP_BUFFER_RW);
@@ -311,7 +317,7 @@ static mp_obj_t fixed_window(size_t n_args, const mp_obj_t *args) {
     fieldelm_fixed_stats_t *stats = words(args[3], "stats", sizeof(fieldelm_fixed_stats_t) / 4);
     plan.size = 0;
     plan.window = fieldelm_elements(args[4], "window", 'H', &plan.size, MP_BUFFER_READ);
-    plan.table = words(args[5], "table", fieldelm_fixed_table_words(transform_size(plan.size)));
+    plan.table = table_of(args[5], plan.size);
     plan.work = words(args[6], "spectrum_work", plan.size);
     size_t bins = plan.size / 2 + 1;
     plan.power = fieldelm_elements(args[7], "power", 'I', &bins, MP_BUFFER_RW);
@@ -367,6 +373,19 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
 
 #else
 
+#if __has_include("fieldelm_tables.h")
+
+// (table, window) as fixed_tables makes them for a window of the usual length, in flash: make_tables.c writes the header
+#include "fieldelm_tables.h"
+#include "py/objarray.h"
+#include "py/objtuple.h"
+
+static const MP_DEFINE_MEMORYVIEW_OBJ(table_view, 'i', 0, MP_ARRAY_SIZE(TABLE), (void *)TABLE);
+static const MP_DEFINE_MEMORYVIEW_OBJ(window_view, 'H', 0, MP_ARRAY_SIZE(WINDOW), (void *)WINDOW);
+static const mp_rom_obj_tuple_t flash_tables = { { &mp_type_tuple }, 2, { MP_ROM_PTR(&table_view), MP_ROM_PTR(&window_view) } };
+
+#endif
+
 static const mp_rom_map_elem_t fieldelm_native_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_fieldelm_native) },
     { MP_ROM_QSTR(MP_QSTR_INTERFACE), MP_ROM_INT(INTERFACE) },
@@ -388,6 +407,9 @@ static const mp_rom_map_elem_t fieldelm_native_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_fixed_bands), MP_ROM_PTR(&fixed_bands_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_levels), MP_ROM_PTR(&fixed_levels_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_window), MP_ROM_PTR(&fixed_window_obj) },
+    #if __has_include("fieldelm_tables.h")
+    { MP_ROM_QSTR(MP_QSTR_flash_tables), MP_ROM_PTR(&flash_tables) },
+    #endif
 };
 static MP_DEFINE_CONST_DICT(fieldelm_native_globals, fieldelm_native_globals_table);
 

@@ -3,6 +3,7 @@
 import gc
 import os
 
+from fieldelm import events
 from fieldelm.codes import EVENTS
 from fieldelm.event_log import EventLog
 from fieldelm.events import AGE_UNKNOWN, CAPACITY, EventStore
@@ -67,6 +68,22 @@ def test_all_places_of_the_store_and_none_beyond():
     assert [sequence for _, sequence in _order(again, 0)] == list(range(CAPACITY + 29, 29, -1))
     assert len(EventStore()) == 0
     assert os.stat("events")[6] <= 512  # short again
+
+
+def test_store_without_memory_to_grow_gives_up_the_oldest_of_the_least():
+    def full(size):
+        raise MemoryError
+
+    store = EventStore()
+    events.bytearray = full
+    try:
+        for i in range(40):
+            store.add("machine_alarm", i, i * 2 * _HOUR)
+    finally:
+        del events.bytearray
+    assert _waiting(store) == list(range(40 - len(store), 40)) and 8 < len(store) < 40
+    assert store.lost == 40 - len(store)
+    assert _waiting(EventStore()) == _waiting(store)
 
 
 def test_what_waits_and_what_was_given_up_outlasts_a_power_cut():

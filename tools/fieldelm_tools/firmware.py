@@ -226,6 +226,7 @@ def compile_image(
     }
     if not plain:
         settings["USER_C_MODULES"] = repository_root() / "native_modules" / "fieldelm_native" / "micropython.cmake"
+        settings["FIELDELM_TABLES"] = kernel_tables(folder)
     defines = [f"-D{key}={value}" for key, value in settings.items()]
     configure = ["cmake", "-S", str(tree / "ports" / "rp2"), "-B", str(objects), "-G", "Ninja", *defines]
     variables = build_environment(tree)
@@ -261,6 +262,18 @@ def compile_image(
                     say(f"{target['name']}: {shown} %")
     if ninja.returncode:
         raise failure(folder, "building")
+
+
+def kernel_tables(folder: Path) -> Path:
+    """Write the header with the kernels' tables for windows of 1,024 samples, which then take no RAM; return its folder."""
+    native = repository_root() / "native_modules"
+    tables = folder / "tables"
+    tables.mkdir(exist_ok=True)
+    files = [native / "fieldelm_native" / "make_tables.c", native / "core" / "fixed_spectrum.c"]
+    program = tables / "make_tables"
+    sources.run(["cc", f"-I{native / 'core'}", "-o", str(program), *map(str, files)])
+    write(tables / "fieldelm_tables.h", sources.run([str(program)]))
+    return tables
 
 
 def build_environment(tree: Path) -> dict[str, str]:
