@@ -1,5 +1,6 @@
 """`fieldelm gateway check`: would it work? Tries the database, the radios and the broker, and changes nothing."""
 
+import contextlib
 import os
 import socket
 import stat
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 
 import serial
 
-from . import documents
+from . import documents, numbers
 from .broker import Connection, ProtocolRefusedError, address
 from .config import GatewayConfig, Radio
 from .errors import GatewayError
@@ -47,9 +48,9 @@ def _database(config: GatewayConfig) -> Result:
             return _bad("database", f"{path} cannot be made: this user may not write in {parent}")
         return _good("database", f"{path} will be made when the gateway starts")
     try:
-        store = Store(path, read_only=True)
-        count = len(store.nodes())
-        store.close()
+        with contextlib.closing(Store(path, read_only=True)) as store:
+            count = len(store.nodes())
+            number = numbers.answers_as(store, config)
     except GatewayError as error:
         return _bad("database", str(error))
     mode = stat.S_IMODE(path.stat().st_mode)
@@ -57,7 +58,8 @@ def _database(config: GatewayConfig) -> Result:
         return _bad("database", f"{path} holds keys and can be read by others (mode {mode:o}): chmod 600 {path}")
     if not os.access(path, os.W_OK):
         return _bad("database", f"{path} is read-only for this user: run as the gateway's user")
-    return _good("database", f"{path}, {count} node{'' if count == 1 else 's'}")
+    answers = f"answers as gateway number {number}" if number else "only listens"
+    return _good("database", f"{path}, {count} node{'' if count == 1 else 's'}, {answers}")
 
 
 def _radio(radio: Radio) -> Result:

@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 BELIEVED = (1, 2, 3, 4)
 _LISTEN = 0  # as substitute
+_MEND = (
+    "set number, under [gateway], to one that no other gateway has and that the nodes believe "
+    "(link.gateways, by default 1 to 4)"
+)
 _READ = "SELECT value FROM setting WHERE name = ?"
 _WRITE = "INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)"
 
@@ -74,28 +78,34 @@ def substitute(connection: sqlite3.Connection, number: int) -> None:
     connection.execute(_WRITE, ("substitute", str(number)))
 
 
+def answers_as(store: Store, config: GatewayConfig) -> int | None:
+    """The number that this gateway answers under; None if it only listens. Raises UsageError, with the mend, if it cannot."""
+    if not config.gateway.answers:
+        return None
+    rows = {row["name"]: row["value"] for row in store.query("SELECT name, value FROM setting")}
+    taken = set(json.loads(rows.get("spent", "[]")))
+    number = config.gateway.number
+    if number not in taken:
+        return number
+    given = int(rows.get("substitute", number))
+    if given in taken:
+        raise UsageError(
+            f"{store.path} is a copy: gateway number {number} may have answered frames that it does not know: "
+            f"{_MEND}; spent: {', '.join(map(str, sorted(taken)))}"
+        )
+    return None if given == _LISTEN else given
+
+
 def claim(store: Store, config: GatewayConfig) -> GatewayConfig:
     """The configuration with the number that the gateway answers under. Raises UsageError, with the mend, if there is none."""
     if not config.gateway.answers:
         return config
-    mend = (
-        "set number, under [gateway], to one that no other gateway has and that the nodes believe "
-        "(link.gateways, by default 1 to 4)"
-    )
-    number = config.gateway.number
     with store.transaction() as connection:
-        taken = spent(connection)
-        if number in taken:
-            given = _get(connection, "substitute")
-            if given is None or int(given) in taken:
-                raise UsageError(
-                    f"{store.path} is a copy: gateway number {number} may have answered frames that it does not know: "
-                    f"{mend}; spent: {', '.join(map(str, sorted(taken)))}"
-                )
-            number = int(given)
-            if number == _LISTEN:
-                log.error("every number that nodes believe is spent: this gateway only listens. %s", mend)
-                return dataclasses.replace(config, gateway=dataclasses.replace(config.gateway, answers=False))
+        number = answers_as(store, config)
+        if number is None:
+            log.error("every number that nodes believe is spent: this gateway only listens. %s", _MEND)
+            return dataclasses.replace(config, gateway=dataclasses.replace(config.gateway, answers=False))
+        if number != config.gateway.number:
             log.warning("number %d is spent: this gateway answers as number %d", config.gateway.number, number)
         if _get(connection, "number") != str(number):
             connection.execute(_WRITE, ("number", str(number)))

@@ -11,7 +11,7 @@ import pytest
 from gateway_bench import Bench, ScriptedNode
 
 from fieldelm import codes, frame
-from fieldelm_gateway import backup, keyfile, numbers
+from fieldelm_gateway import backup, check, keyfile, numbers
 from fieldelm_gateway.errors import UsageError
 from fieldelm_gateway.store import Store
 from fieldelm_tools.provision import provision
@@ -287,11 +287,16 @@ def test_a_restored_gateway_never_seals_another_text_under_a_nonce_that_was_used
         with pytest.raises(UsageError, match="number 1 may have answered"):
             numbers.claim(store, bench.config)
         store.close()
+        found = check.check(bench.config)[0]
+        assert not found.ok
+        assert "number 1 may have answered" in found.text
+        assert "set number, under [gateway]" in found.text
     backup.restore(copy, bench.path, 1, 2)
     store = Store(bench.path)
     bench.config = numbers.claim(store, bench.config)
     store.close()
     assert bench.config.gateway.number == 2
+    assert check.check(bench.config)[0].text.endswith("1 node, answers as gateway number 2")
     bench.start()
     bench.request("identify", id="1", node=node.name)
     again = bench.hear(recorded)  # somebody plays it back: another text, but another nonce, too
@@ -335,6 +340,7 @@ def test_a_gateway_that_recovers_by_itself_takes_another_number_and_listens_when
         bench.start()
     left = numbers.claim(bench.store, config)
     assert not left.gateway.answers
+    assert check.check(config)[0].text.endswith("1 node, only listens")
     assert "only listens" in caplog.text
     bench.config = left
     bench.restart()

@@ -1,5 +1,6 @@
 """`fieldelm provision`: identities, files, and what it does the second time."""
 
+import dataclasses
 import json
 import stat
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from fieldelm import config as node_config
+from fieldelm_gateway.config import GatewayConfig
 from fieldelm_gateway.store import Store
 from fieldelm_tools.errors import UsageError
 from fieldelm_tools.provision import provision, random_eui
@@ -135,3 +137,26 @@ def test_without_a_kind_it_says_which(tmp_path):
     done = run(tmp_path)
     assert done.returncode == 2
     assert "--sim" in done.stderr
+
+
+@pytest.mark.parametrize(("bw", "tag_bytes"), [("125", 4), ("250", 8), ("500", 8)])
+def test_on_a_wide_channel_which_carries_more_guesses_tags_are_long(tmp_path, bw, tag_bytes):
+    base = GatewayConfig()
+    gateway = dataclasses.replace(base, radio=(dataclasses.replace(base.radio[0], bw=bw, plan="none"),))
+    made = provision(tmp_path / "g.db", tmp_path / "nodes", "fan", gateway=gateway)
+    short = provision(
+        tmp_path / "g.db", tmp_path / "nodes", "pump", gateway=gateway, sections={"link": {"tag_bytes": 4}}
+    )
+    (made.folder / "config.json").unlink()
+    again = provision(tmp_path / "g.db", tmp_path / "nodes", "fan", gateway=gateway, new_key=True)
+    store = Store(tmp_path / "g.db")
+    nodes = {node.name: node.tag_bytes for node in store.nodes()}
+    store.close()
+    assert nodes == {"fan": tag_bytes, "pump": 4}
+    for one, expected in ((made, tag_bytes), (again, tag_bytes), (short, 4)):
+        assert node_config.check(dict(one.config))["link"]["tag_bytes"] == expected
+
+
+def test_a_setting_that_the_node_would_not_take_is_named(tmp_path):
+    with pytest.raises(UsageError, match='"tag_bytes" must be one of 4, 8'):
+        provision(tmp_path / "g.db", tmp_path / "nodes", "fan", sections={"link": {"tag_bytes": 5}})

@@ -35,6 +35,7 @@ _RADIO_KEYS = ("plan", "freq_khz", "sf", "bw", "coding_rate", "preamble_len", "o
 _MOST_NAME = 64
 FILE = "config.json"
 _NEW = ".new"
+_WIDE = ("250", "500")
 _FIXED = ("schema", "role", "board", "name", "eui", "node_id", "keys", "key_id")
 
 
@@ -99,7 +100,8 @@ def provision(
             config = _again(path, known, database, mismatch=new_key)
             if new_key:
                 if not config:
-                    config = _node_config(known.eui, known.node_id, name, key, board, gateway, sections, str(path))
+                    given = joined(sections, {"link": {"tag_bytes": known.tag_bytes}})  # what the gateway expects of it
+                    config = _node_config(known.eui, known.node_id, name, key, board, gateway, given, str(path))
                 config = {**config, "keys": {"0": key.hex()}, "key_id": 0}
                 with store.transaction():
                     store.replace_key(known.row, key)
@@ -111,7 +113,9 @@ def provision(
             raise UsageError(_taken(path, store.nodes(), database))
         eui = random_eui()
         with store.transaction():
-            tag_bytes = sections.get("link", {}).get("tag_bytes", 4)
+            sections = joined({"link": {"tag_bytes": _tag_bytes(gateway, sections)}}, sections)
+            _node_config(eui, 1, name, key, board, gateway, sections, str(path))  # before the gateway knows of it
+            tag_bytes = sections["link"]["tag_bytes"]
             node_id = store.add_node(eui, None, name, location, tag_bytes, key, time.time_ns() // 1_000_000)
             config = _node_config(eui, node_id, name, key, board, gateway, sections, str(path))
             _write(path.with_suffix(_NEW), config)
@@ -231,6 +235,12 @@ def merged(config: Mapping[str, Any], sections: Mapping[str, Any], where: str) -
 def _believed(number: int) -> list[int]:
     # and those that it takes after a copy of its database was restored
     return sorted({number, *[other for other in numbers.BELIEVED if other != number][:3]})
+
+
+def _tag_bytes(gateway: GatewayConfig, sections: Mapping[str, Any]) -> int:
+    # a wide channel carries so many guesses that the short tag could be guessed within years: `python -m fieldelm_tools.forgery`
+    bw = sections.get("radio", {}).get("bw", gateway.radio[0].bw)
+    return 8 if bw in _WIDE else 4
 
 
 def _node_config(
