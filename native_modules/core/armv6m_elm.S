@@ -21,17 +21,68 @@
     mov r11, r7
 .endm
 
-// Into \to: address in the code after \label, of 8 units of \bytes bytes, at which (\count mod 8) units are left to do (all 8 if
-// that is 0). Clobbers \count.
-.macro entry to, label, count, bytes
+// Into \to: address in the code after \label, of \units (a power of two) units of \bytes bytes, at which (\count mod \units) units
+// are left to do, all if that is 0. Clobbers \count.
+.macro entry to, label, count, bytes, units
     negs \count, \count
-    movs \to, #7
+    movs \to, #(\units - 1)
     ands \count, \to
     movs \to, #\bytes
     muls \count, \to
     adr \to, \label
     adds \to, \to, \count
 .endm
+
+// float32 \x to int16 \y by way of r6; r2: 157 - bits, r7: 2^31. 16 cycles
+.macro number x, y
+    lsls \y, \x, #1
+    lsrs \y, \y, #24
+    subs \y, r2, \y         // 8 more than what the mantissa of 24 bits is shifted
+    lsls r6, \x, #8
+    orrs r6, r7
+    cmp \y, #15
+    bgt 1f
+    lsls r6, r7, #0          // too large
+    movs \y, #15
+1:  lsrs r6, \y
+    adds r6, #1
+    lsrs r6, r6, #1
+    lsrs \y, r6, #15         // 2^15 is one too much
+    subs r6, r6, \y
+    asrs \x, \x, #31
+    eors r6, \x
+    subs \y, r6, \x
+.endm
+
+// void fieldelm_armv6m_to_fixed(const uint32_t *from, size_t n, int32_t bits, int16_t *to)
+function fieldelm_armv6m_to_fixed
+    push {r4-r7, lr}
+    lsls r1, r1, #2
+    adds r1, r0, r1
+    mov r12, r1              // end
+    movs r7, #157            // 149, and 8 as the mantissa begins at bit 31
+    subs r2, r7, r2
+    movs r7, #1
+    lsls r7, r7, #31
+    lsls r1, r1, #29
+    lsls r4, r0, #29
+    cmp r1, r4
+    beq 3f
+    ldmia r0!, {r4}          // an odd number of them
+    number r4, r1
+    strh r1, [r3]
+    adds r3, #2
+    b 3f
+2:  ldmia r0!, {r4, r5}      // 45 cycles for two
+    number r4, r1
+    strh r1, [r3, #0]
+    number r5, r1
+    strh r1, [r3, #2]
+    adds r3, #4
+3:  cmp r0, r12
+    bne 2b
+    pop {r4-r7, pc}
+end fieldelm_armv6m_to_fixed
 
 // ---- 20 cycles for 4 products. r0: beta, r1: a; r8, r9: sums
 .macro products
@@ -64,7 +115,7 @@ function fieldelm_armv6m_residuals
     adds r4, r2, r4
     push {r4}                // end of a, to stay at the top of the stack
     lsrs r3, r3, #1
-    entry r5, 2f, r3, 28
+    entry r5, 2f, r3, 28, 16
     mov r10, r5
     ldr r0, [sp, #52]        // beta
     ldr r5, [sp, #56]        // e
@@ -82,13 +133,14 @@ function fieldelm_armv6m_residuals
     mov r9, r4
     mov pc, r10
     .align 2
-2:  .rept 8
+2:  .rept 16
     products
     .endr
     ldr r4, [sp, #0]
     cmp r1, r4
-    bne 2b
-    mov r2, r12
+    beq 4f
+    b 2b
+4:  mov r2, r12
     ldmia r2!, {r3}
     mov r12, r2
     sxth r4, r3
@@ -179,11 +231,11 @@ function fieldelm_armv6m_weights
     bge 3f
     b 4f
     .align 2
-3:  entry r6, 2f, r2, 22
+3:  entry r6, 2f, r2, 22, 8
     mov r10, r6
     all_steps add
     .align 2
-4:  entry r6, 2f, r2, 22
+4:  entry r6, 2f, r2, 22, 8
     mov r10, r6
     all_steps sub
 9:  restore_high
@@ -405,21 +457,8 @@ function fieldelm_armv6m_squares
     b 5b
 end fieldelm_armv6m_squares
 
-// void fieldelm_armv6m_fold(const int16_t *x, size_t n, uint32_t *state, int32_t *sums, size_t size)
-// size is at least 64: a word of signs never meets its end
-function fieldelm_armv6m_fold
-    push {r4-r7, lr}
-    save_high
-    mov r8, r2
-    mov r9, r3               // sums
-    lsls r4, r1, #1
-    adds r4, r0, r4
-    mov r10, r4              // end of x
-    ldr r4, [sp, #36]
-    lsls r4, r4, #2
-    adds r4, r3, r4
-    mov r11, r4              // end of sums
-    mov r1, r3
+// Inputs to sums, 16 signs at a time, until all are in (then to \done) or the sums are through; \add: to what is there
+.macro fold_pass add, done
 1:  mov r7, r8
     ldr r2, [r7, #0]
     ldr r3, [r7, #4]
@@ -433,37 +472,57 @@ function fieldelm_armv6m_fold
     lsrs r2, r2, #3
     eors r3, r2
     str r3, [r7, #4]
-    mov r2, r3
-    movs r7, #16
-    mov r12, r7
     mov r7, r10              // how many are left
     subs r7, r7, r0
-    lsrs r7, r7, #1
-    cmp r7, #16
-    bhs 2f
+    cmp r7, #32
+    bls 2f
+    movs r7, #32
+2:  adds r7, r0, r7
     mov r12, r7
-2:  mov r7, r12
-    lsls r7, r7, #1
-    adds r7, r0, r7
-    mov r12, r7
-3:  movs r7, #0              // 17 cycles
+3:  movs r7, #0              // 17 cycles, 14 if nothing is there
     ldrsh r4, [r0, r7]
     adds r0, #2
-    lsrs r2, r2, #1
+    lsrs r3, r3, #1
     sbcs r7, r7              // 0 for a 1, -1 for a 0
     eors r4, r7
     subs r4, r4, r7
+    .if \add
     ldr r5, [r1]
-    adds r5, r5, r4
-    stmia r1!, {r5}
+    adds r4, r5, r4
+    .endif
+    stmia r1!, {r4}
     cmp r0, r12
     bne 3b
     cmp r0, r10
-    beq 5f
+    beq \done
     cmp r1, r11
     bne 1b
-    mov r1, r9
-    b 1b
+.endm
+
+// void fieldelm_armv6m_fold(const int16_t *x, size_t n, uint32_t *state, int32_t *sums, size_t size)
+// size is at least 64: a word of signs never meets its end. What is in the sums does not matter.
+function fieldelm_armv6m_fold
+    push {r4-r7, lr}
+    save_high
+    mov r8, r2
+    mov r9, r3               // sums
+    lsls r4, r1, #1
+    adds r4, r0, r4
+    mov r10, r4              // end of x
+    ldr r4, [sp, #36]
+    lsls r4, r4, #2
+    adds r4, r3, r4
+    mov r11, r4              // end of sums
+    mov r1, r3
+    fold_pass 0, 4f
+6:  mov r1, r9
+    fold_pass 1, 5f
+    b 6b
+4:  movs r4, #0              // all in during the first pass
+    b 7f
+8:  stmia r1!, {r4}
+7:  cmp r1, r11
+    bne 8b
 5:  restore_high
     pop {r4-r7, pc}
 end fieldelm_armv6m_fold
@@ -476,7 +535,20 @@ function fieldelm_armv6m_walsh_hadamard
     lsls r1, r1, #2
     adds r6, r0, r1
     mov r9, r6               // end
-    movs r5, #4              // a quarter in bytes
+7:  ldmia r0!, {r1, r2, r3, r4} // 22 cycles for 4 numbers and two stages; the size is a multiple of 4
+    subs r5, r1, r2
+    adds r1, r1, r2
+    subs r6, r3, r4
+    adds r7, r3, r4
+    adds r4, r5, r6
+    subs r6, r5, r6
+    subs r5, r1, r7
+    adds r3, r1, r7
+    subs r0, #16
+    stmia r0!, {r3, r4, r5, r6}
+    cmp r0, r9
+    bne 7b
+    movs r5, #16             // a quarter in bytes
     b 4f
 1:  mov r0, r8
     lsls r7, r5, #1
@@ -528,5 +600,103 @@ function fieldelm_armv6m_walsh_hadamard
 6:  restore_high
     pop {r4-r7, pc}
 end fieldelm_armv6m_walsh_hadamard
+
+// void fieldelm_armv6m_activations(const int32_t *sums, const layer_t *layer, uint32_t *state, int32_t *a, size_t h)
+function fieldelm_armv6m_activations
+    push {r4-r7, lr}
+    save_high
+    ldr r4, [sp, #36]
+    lsls r4, r4, #2
+    adds r4, r3, r4
+    push {r4}                // end of a
+    ldr r4, [r1, #20]        // mask and stride in bytes
+    lsls r4, r4, #2
+    push {r4}
+    ldr r4, [r1, #16]
+    lsls r4, r4, #2
+    push {r4}
+    mov r8, r0
+    mov r9, r3
+    ldr r3, [r1, #0]
+    mov r10, r3              // gain
+    ldr r3, [r1, #4]
+    mov r11, r3              // bias
+    ldr r3, [r1, #12]
+    mov r12, r3              // limit
+    ldr r3, [r1, #24]
+    push {r3}                // 0: sigmoid, 4: stride, 8: mask, 12: end
+    movs r3, #1
+    lsls r3, r3, #15
+    mov lr, r3
+    ldr r7, [r1, #8]         // down
+    ldr r0, [r2, #0]
+    ldr r1, [r2, #4]
+    movs r2, #0              // row in bytes
+1:  mov r3, r8               // 72 cycles
+    ldr r3, [r3, r2]
+    mov r4, r12
+    cmp r3, r4
+    ble 2f
+    mov r3, r4
+2:  negs r4, r4
+    cmp r3, r4
+    bge 3f
+    mov r3, r4
+3:  mov r4, r10
+    muls r3, r4
+    asrs r3, r7
+    lsls r4, r0, #5
+    eors r4, r0
+    uxth r4, r4
+    mov r0, r1
+    lsrs r5, r1, #1
+    eors r1, r5
+    eors r1, r4
+    lsrs r4, r4, #3
+    eors r1, r4
+    mov r5, lr
+    subs r4, r1, r5
+    mov r5, r11
+    muls r4, r5
+    asrs r4, r4, #15
+    adds r3, r3, r4
+    asrs r6, r3, #31         // its sign
+    eors r3, r6
+    subs r3, r3, r6
+    lsrs r4, r3, #15
+    bne 5f
+4:  lsrs r4, r3, #8
+    lsls r4, r4, #1
+    ldr r5, [sp, #0]
+    adds r5, r5, r4
+    ldrh r4, [r5, #0]
+    ldrh r5, [r5, #2]
+    uxtb r3, r3
+    subs r5, r5, r4
+    muls r5, r3
+    asrs r5, r5, #8
+    adds r4, r4, r5
+    eors r4, r6              // less than 0: 2^16 less that
+    subs r4, r4, r6
+    lsls r6, r6, #16
+    subs r4, r4, r6
+    adds r4, #16
+    asrs r4, r4, #5
+    mov r3, r9
+    stmia r3!, {r4}
+    mov r9, r3
+    ldr r4, [sp, #4]
+    adds r2, r2, r4
+    ldr r4, [sp, #8]
+    ands r2, r4
+    ldr r4, [sp, #12]
+    cmp r3, r4
+    bne 1b
+    add sp, #16
+    restore_high
+    pop {r4-r7, pc}
+5:  ldr r3, =32767
+    b 4b
+end fieldelm_armv6m_activations
 
 #endif

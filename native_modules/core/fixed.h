@@ -98,6 +98,9 @@ uint32_t fieldelm_fixed_root(uint32_t x);
 // 2^exponent, -126 to 127 (below: 0)
 float fieldelm_fixed_power_of_two(int32_t exponent);
 
+// value 2^exponent for value >= 0; 0 below 2^-126, and infinite beyond the range. (Without floating point a product is 140 cycles.)
+float fieldelm_fixed_scaled(float value, int32_t exponent);
+
 // The value, rounded to 24 bits. (libgcc would do that by way of double precision.)
 float fieldelm_fixed_to_float(uint64_t value);
 

@@ -59,6 +59,12 @@ static inline FIELDELM_HOT void downdate(int32_t *p, const int32_t *s, size_t h,
     }
 }
 
+// x >> down, 0 <= down < 64, of which the lower word is asked for
+static inline int32_t low_word(int64_t x, int32_t down) {
+    int32_t high = (int32_t)(x >> 32);
+    return down > 31 ? high >> (down - 32) : (int32_t)((uint32_t)x >> down | (uint32_t)high << 1 << (31 - down));
+}
+
 bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
     model_t m = parts(model);
     work_t w = room(work, m.n, m.h);
@@ -80,19 +86,19 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
     }
     int32_t down = (int32_t)bits_of(all) - 14; // one bit in reserve for rounding
     down = down < 1 ? 1 : down;
-    int64_t sum = 0;                 // of a u: a'Pa
-    uint32_t sum_a = 0;
+    int32_t a_u = 0, sum_a = 0; // a'Pa: 64 2047 2^14 < 2^31
     for (size_t i = 0; i < h; ++i) {
-        int32_t u = (int32_t)((w.u[i] + ((int64_t)1 << (down - 1))) >> down), a = w.a[i];
+        int32_t u = low_word(w.u[i], down - 1) + 1, a = w.a[i];
+        u >>= 1;
         w.s[i] = u;
-        sum += a * u;
-        sum_a += (uint32_t)a;
+        a_u += a * u;
+        sum_a += a;
     }
-    if (sum < 0) {
+    if (a_u < 0) {
         return false;
     }
     // d = lambda + a'Pa, 30 binary places, rounded up (sum by half a unit of every u)
-    sum += sum_a / 2 + 1;
+    int64_t sum = a_u + sum_a / 2 + 1;
     int64_t d = (int64_t)head->forgetting + 1
         + shifted(sum * (int32_t)((head->sigma >> 15) + 1), down - head->p_bits - 7);
     int32_t d_shift = (int32_t)bits_of((uint64_t)d) - 16;

@@ -6,15 +6,15 @@ size_t fieldelm_fixed_beta_at(void) {
 }
 
 size_t fieldelm_fixed_p_at(size_t n, size_t h) {
-    return fieldelm_fixed_beta_at() + (n + 1) / 2 * 2 * even(h);
+    return p_place(n, h);
 }
 
 size_t fieldelm_fixed_scale_at(size_t n, size_t h) {
-    return fieldelm_fixed_p_at(n, h) + h * (h + 1) / 2;
+    return scale_place(n, h);
 }
 
 size_t fieldelm_fixed_model_words(size_t n, size_t h) {
-    return fieldelm_fixed_scale_at(n, h) + (n + 1) / 2;
+    return scale_place(n, h) + (n + 1) / 2;
 }
 
 size_t fieldelm_fixed_work_words(size_t n, size_t h) {
@@ -42,12 +42,25 @@ float fieldelm_fixed_power_of_two(int32_t exponent) {
     return value.number;
 }
 
+float fieldelm_fixed_scaled(float value, int32_t exponent) {
+    union {
+        float number;
+        uint32_t bits;
+    } made = { .number = value };
+    exponent += (int32_t)(made.bits >> 23);
+    if (made.bits >> 23 == 0 || exponent < 1) {
+        return 0.0f;
+    }
+    made.bits = exponent > 254 ? 255u << 23 : (made.bits & 0x7fffff) | (uint32_t)exponent << 23;
+    return made.number;
+}
+
 float fieldelm_fixed_to_float(uint64_t value) {
     int32_t down = (int32_t)bits_of(value) - 24;
     if (down <= 0) {
         return (float)(uint32_t)value;
     }
-    return (float)(uint32_t)((value + ((uint64_t)1 << (down - 1))) >> down) * fieldelm_fixed_power_of_two(down);
+    return fieldelm_fixed_scaled((float)(uint32_t)((value + ((uint64_t)1 << (down - 1))) >> down), down);
 }
 
 static int32_t rounded(float x) { // within +-2^30

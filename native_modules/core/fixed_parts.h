@@ -42,12 +42,21 @@ static inline size_t padded_size(size_t n, size_t h) {
     return size;
 }
 
+// Words before P, and before the scales.
+static inline size_t p_place(size_t n, size_t h) {
+    return sizeof(fieldelm_fixed_model_t) / 4 + even(n) * even(h);
+}
+
+static inline size_t scale_place(size_t n, size_t h) {
+    return p_place(n, h) + h * (h + 1) / 2;
+}
+
 static inline model_t parts(const int32_t *words) {
     int32_t *model = (int32_t *)(uintptr_t)words;
     fieldelm_fixed_model_t *head = (fieldelm_fixed_model_t *)model;
     size_t n = head->n, h = head->h;
-    model_t m = { head, model + fieldelm_fixed_beta_at(), model + fieldelm_fixed_p_at(n, h),
-        (uint16_t *)(model + fieldelm_fixed_scale_at(n, h)), n, h, (n + 1) / 2, even(h) };
+    model_t m = { head, model + sizeof(fieldelm_fixed_model_t) / 4, model + p_place(n, h),
+        (uint16_t *)(model + scale_place(n, h)), n, h, (n + 1) / 2, even(h) };
     return m;
 }
 

@@ -21,7 +21,15 @@ typedef struct {
     uint32_t first_index, second_index;
 } fieldelm_fixed_worst_t;
 
+typedef struct {
+    int32_t gain, bias, down, limit;
+    uint32_t stride, mask;
+    const uint16_t *sigmoid;
+} layer_t;
+
 #if defined(FIELDELM_ARMV6M)
+void fieldelm_armv6m_activations(const int32_t *sums, const layer_t *layer, uint32_t *state, int32_t *a, size_t h);
+void fieldelm_armv6m_to_fixed(const uint32_t *from, size_t n, int32_t bits, int16_t *to);
 void fieldelm_armv6m_fold(const int16_t *x, size_t n, uint32_t *state, int32_t *sums, size_t size);
 void fieldelm_armv6m_walsh_hadamard(int32_t *z, size_t size);
 uint64_t fieldelm_armv6m_squares(const int32_t *e, const uint16_t *scale, size_t n, int32_t down, fieldelm_fixed_worst_t *worst);
@@ -30,7 +38,7 @@ uint32_t fieldelm_armv6m_residuals(const int16_t *x, size_t pairs, const int32_t
 #endif
 
 // Numbers times 2^bits, rounded, within +-32767; NaN becomes one of these.
-static FIELDELM_HOT void to_fixed(const uint32_t *from, size_t n, int32_t bits, int16_t *to) {
+static inline FIELDELM_HOT void to_fixed(const uint32_t *from, size_t n, int32_t bits, int16_t *to) {
     int32_t places = 149 - bits; // less the exponent: how far the mantissa is shifted, but for one bit that rounds
     for (const uint32_t *end = from + n; from < end; ++from, ++to) {
         int32_t number = (int32_t)*from, down = places - (int32_t)(*from << 1 >> 24), value = 0;
@@ -51,7 +59,12 @@ static FIELDELM_HOT void to_fixed(const uint32_t *from, size_t n, int32_t bits, 
 void fieldelm_fixed_input(const int32_t *model, int32_t *work, const float *x) {
     model_t m = parts(model);
     work_t w = room(work, m.n, m.h);
-    to_fixed((const uint32_t *)x, m.n, m.head->x_bits, w.x); // bits of float32, wherever the compiler puts floats
+    const uint32_t *bits = (const uint32_t *)x; // of float32, wherever the compiler puts floats
+#if defined(FIELDELM_ARMV6M)
+    fieldelm_armv6m_to_fixed(bits, m.n, m.head->x_bits, w.x);
+#else
+    to_fixed(bits, m.n, m.head->x_bits, w.x);
+#endif
     if (m.n & 1) {
         w.x[m.n] = 0;
     }
@@ -94,14 +107,33 @@ static inline FIELDELM_HOT void walsh_hadamard(int32_t *z, size_t size) {
     }
 }
 
-// sums[i mod size] += x[i] or -x[i], by bits of the shift register: 16 to a word, the lowest first, 1 for +
+// sums[i mod size] = sums of x[i] or -x[i], by bits of the shift register: 16 to a word, the lowest first, 1 for +
 static inline FIELDELM_HOT void fold(const int16_t *x, size_t n, uint32_t *state, int32_t *sums, size_t size) {
     uint32_t signs = 0;
+    for (size_t i = 0; i < size; ++i) {
+        sums[i] = 0;
+    }
     for (size_t i = 0; i < n; ++i, signs >>= 1) {
         if (i % 16 == 0) {
             signs = next(&state[0], &state[1]);
         }
         sums[i & (size - 1)] += signs & 1 ? x[i] : -x[i];
+    }
+}
+
+// a_j = sigmoid of sums that lie `stride` apart
+static inline FIELDELM_HOT void activations(const int32_t *sums, const layer_t *layer, uint32_t *state, int32_t *a, size_t h) {
+    uint32_t row = 0;
+    for (size_t j = 0; j < h; ++j, row = (row + layer->stride) & layer->mask) {
+        int32_t sum = sums[row];
+        sum = sum > layer->limit ? layer->limit : sum < -layer->limit ? -layer->limit : sum;
+        int32_t bias = (((int32_t)next(&state[0], &state[1]) - 32768) * layer->bias) >> 15;
+        int32_t z = ((sum * layer->gain) >> layer->down) + bias; // 12 binary places
+        int32_t distance = z < 0 ? -z : z;
+        distance = distance > 32767 ? 32767 : distance;
+        const uint16_t *at = layer->sigmoid + (distance >> 8);
+        int32_t value = at[0] + (((at[1] - at[0]) * (distance & 255)) >> 8);
+        a[j] = ((z < 0 ? 65536 - value : value) + 16) >> 5; // 1 .. 2047
     }
 }
 
@@ -116,9 +148,6 @@ static FIELDELM_HOT void project(model_t m, work_t w) {
     while (size > 64 && size >= 4 * m.h) {
         size /= 2;
     }
-    for (int32_t *e = w.e; e < w.e + size; e += 8) { // size is a multiple of 64
-        e[0] = e[1] = e[2] = e[3] = e[4] = e[5] = e[6] = e[7] = 0;
-    }
 #if defined(FIELDELM_ARMV6M)
     fieldelm_armv6m_fold(w.x, m.n, state, w.e, size);
     fieldelm_armv6m_walsh_hadamard(w.e, size);
@@ -126,18 +155,13 @@ static FIELDELM_HOT void project(model_t m, work_t w) {
     fold(w.x, m.n, state, w.e, size);
     walsh_hadamard(w.e, size);
 #endif
-    int32_t gain = m.head->gain, down = m.head->x_bits, limit = (int32_t)((8u << (down + 12)) / (uint32_t)gain);
-    size_t stride = size / (2 * m.h) * 2 + 1, row = 0;
-    for (size_t j = 0; j < m.h; ++j, row = (row + stride) & (size - 1)) {
-        int32_t sum = w.e[row];
-        sum = sum > limit ? limit : sum < -limit ? -limit : sum;
-        int32_t bias = (((int32_t)next(&state[0], &state[1]) - 32768) * m.head->bias) >> 15;
-        int32_t z = ((sum * gain) >> down) + bias; // 12 binary places
-        int32_t distance = z < 0 ? -z : z;
-        distance = distance > 32767 ? 32767 : distance;
-        int32_t low = SIGMOID[distance >> 8], value = low + (((SIGMOID[(distance >> 8) + 1] - low) * (distance & 255)) >> 8);
-        w.a[j] = ((z < 0 ? 65536 - value : value) + 16) >> 5; // 1 .. 2047
-    }
+    layer_t layer = { m.head->gain, m.head->bias, m.head->x_bits, (int32_t)((8u << (m.head->x_bits + 12)) / (uint32_t)m.head->gain),
+        (uint32_t)(size / (2 * m.h) * 2 + 1), (uint32_t)(size - 1), SIGMOID };
+#if defined(FIELDELM_ARMV6M)
+    fieldelm_armv6m_activations(w.e, &layer, state, w.a, m.h);
+#else
+    activations(w.e, &layer, state, w.a, m.h);
+#endif
     if (m.h & 1) {
         w.a[m.h] = 0;
     }
@@ -200,11 +224,11 @@ void fieldelm_fixed_rescore(const int32_t *model, const int32_t *work, float *ou
         worst.second_index = worst.first_index == 0 && m.n > 1 ? 1 : 0;
     }
     // of a residual: e 2^-(x_bits + A_BITS - range)
-    float unit = fieldelm_fixed_power_of_two(2 * (down + 14 - m.head->scale_bits - m.head->x_bits - A_BITS + m.head->range));
-    out[0] = fieldelm_fixed_to_float(sum) * unit * m.head->inverse_n;
-    out[1] = (float)worst.first * unit;
+    int32_t unit = 2 * (down + 14 - m.head->scale_bits - m.head->x_bits - A_BITS + m.head->range);
+    out[0] = fieldelm_fixed_scaled(fieldelm_fixed_to_float(sum), unit) * m.head->inverse_n;
+    out[1] = fieldelm_fixed_scaled((float)worst.first, unit);
     out[2] = (float)worst.first_index;
-    out[3] = (float)worst.second * unit;
+    out[3] = fieldelm_fixed_scaled((float)worst.second, unit);
     out[4] = (float)worst.second_index;
 }
 

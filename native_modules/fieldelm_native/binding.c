@@ -26,13 +26,13 @@ void fieldelm_refuse(const char *argument, const char *what, const char *bound, 
 
 void *fieldelm_elements(mp_obj_t object, const char *argument, char code, size_t *length, int access) {
     mp_buffer_info_t buffer;
-    size_t size = code == 'h' || code == 'H' ? sizeof(int16_t) : sizeof(int32_t);
-    if (!mp_get_buffer(object, &buffer, access) || buffer.typecode != code || (uintptr_t)buffer.buf % size != 0
-        || buffer.len < size || (*length != 0 && buffer.len / size != *length)) {
+    size_t shift = code == 'h' || code == 'H' ? 1 : 2, count; // of an element's bytes: a division takes longer than the call
+    if (!mp_get_buffer(object, &buffer, access) || buffer.typecode != code || ((uintptr_t)buffer.buf & ((1u << shift) - 1)) != 0
+        || (count = buffer.len >> shift) == 0 || (*length != 0 && count != *length)) {
         const char *what = code == 'f' ? "array('f')" : code == 'h' ? "array('h')" : code == 'H' ? "array('H')"
             : code == 'I' ? "array('I')" : "array('i')";
         fieldelm_refuse(argument, what, " of length", *length);
     }
-    *length = buffer.len / size;
+    *length = count;
     return buffer.buf;
 }
