@@ -38,6 +38,7 @@ def test_frames_answers_and_the_way_to_the_repl(tmp_path: Path) -> None:
         if isinstance(thing, Uplink):
             uplinks.append(thing)
             radio.answer(thing.token, b"\x03answer\x00" + thing.data[:1])
+            radio.flush()
 
     radio.start(deliver)
     try:
