@@ -6,60 +6,14 @@ import struct
 from binascii import crc32
 
 from bench import Board, configuration
-from fieldelm import codes, frame, payloads
+from fieldelm import codes, frame
 from fieldelm.model_codec import Packer
 from fieldelm.node import Node
+from keeper import Keeper
 
-HEAD = payloads.size(payloads.MODEL)
-PARTS = codes.MODEL_PARTS
 GET = codes.COMMANDS.index("model_get")
 PUT = codes.COMMANDS.index("model_put")
 _sequences = iter(range(1, 900))
-
-
-class Keeper:
-    """What a gateway does for models: collects fragments, hands out those that are wanted; ``loses(i)`` loses frame i."""
-
-    def __init__(self, gateway):
-        self.data = bytearray()
-        self.total = None
-        self.name = 0
-        self.loses = lambda number: False
-        self.frames = 0
-        self.results = []
-        self.hands_out = b""
-        self._hear = gateway.hear
-        self._gateway = gateway
-        gateway.hear = self.hear
-
-    def hear(self, data):
-        answers = self._gateway.answers
-        header = frame.parse(data, frame.UPLINK)
-        if header.kind != frame.MODEL:
-            return self._hear(data)
-        self.frames += 1
-        if self.loses(self.frames):
-            return None
-        answers.insert(0, self.answer)
-        return self._hear(data)
-
-    def answer(self, gateway, header, payload):
-        head = payloads.unpack(payloads.MODEL, payload)
-        part = PARTS[head["part"]]
-        if part == "fragment":
-            if head["offset"] == len(self.data):
-                self.data += payload[HEAD:]
-            self.name, self.total = head["model"], head["total"]
-        elif part == "wanted":
-            buffer = bytearray(HEAD)
-            head["part"] = PARTS.index("fragment")
-            payloads.pack_into(payloads.MODEL, buffer, 0, head)
-            return gateway.seal(
-                header, frame.MODEL, bytes(buffer) + self.hands_out[head["offset"] : head["offset"] + 200]
-            )
-        else:
-            self.results.append(part)
-        return gateway.ack(header, payload)
 
 
 def node_and_keeper():

@@ -12,21 +12,29 @@ import gc
 import json
 import struct
 import sys
-from binascii import crc32
+from binascii import crc32, hexlify
 from random import getrandbits, seed
 
-from bench import Board, Reboot, Values, configuration, silence
-from flash import BLOCK, PAGE, Flash, erase, mount, operations, program, tear
+sys.path.append(__file__.rsplit("/", 2)[0] + "/drivers")
 
-from fieldelm import codes, frame, payloads
-from fieldelm.ccm import Ccm
-from fieldelm.events import EventStore
-from fieldelm.node import Node
-from fieldelm.storage import Record
+from bench import KEY, Board, Reboot, Values, configuration, silence
+from copper import Time
+from flash import BLOCK, PAGE, Flash, erase, mount, operations, program, tear
+from keeper import Keeper
+from machine_copper import install
+
+install(Time())  # boot needs a machine
+
+from fieldelm import boot, codes, frame, payloads  # noqa: E402
+from fieldelm.ccm import Ccm  # noqa: E402
+from fieldelm.events import EventStore  # noqa: E402
+from fieldelm.node import Node  # noqa: E402
+from fieldelm.storage import Record  # noqa: E402
 
 _INPUTS = 6
 _HOUR_MS = 3600000
-_NEW_KEY = bytes(range(16, 32))
+_NEW_KEYS = (bytes(range(16, 32)), bytes(range(32, 48)))
+_PIECE = 48  # of a model on its way down
 
 
 def _config():
@@ -62,6 +70,7 @@ def _watch_records(facts):
     store = Record.store
 
     def told(record, parts):
+        parts = [bytes(part) for part in parts]
         crc = 0
         for part in parts:
             crc = crc32(part, crc)
@@ -94,12 +103,21 @@ def _watch_events(facts):
     EventStore.add, EventStore.delivered = told_add, told_delivered
 
 
+def _count_start(requested=False):
+    # as boot does
+    starts = boot.Starts()
+    starts.count(1 if requested else starts.failed + 1)
+    return starts
+
+
 class Life:
     """The script of a life."""
 
     def __init__(self, facts):
         self.facts = facts
         self.board = _board()
+        self.keeper = Keeper(self.board.gateway)
+        self.keeper.piece = _PIECE
         self.sequence = 0
         send = self.board.radio.send
 
@@ -111,10 +129,11 @@ class Life:
         self.board.radio.send = told_send
         self.start()
 
-    def start(self):
+    def start(self, requested=False):
         clock = self.board.clock
         clock.ms = 0
         self.node = None
+        self.starts = _count_start(requested)
         self.node = Node(_config(), self.board)
         gc.collect()
 
@@ -129,6 +148,8 @@ class Life:
             self.board.radio.sent.clear()
             if self.node.watcher.state == "watching":
                 self.facts.say("watching")
+            if self.board.clock.ms >= boot.PROVEN_MS:
+                self.starts.count(0)
         gateway.answers = []
 
     def alarm(self, away):
@@ -152,11 +173,27 @@ class Life:
         gateway = self.board.gateway
         gateway.answers = [gateway.command(codes.COMMANDS.index(name), self.sequence, bytes(arguments))]
         self.node._next_status_ms = self.board.clock.ms
-        self.facts.say("told", command=name)
+        self.facts.say("told", command=name, key=hexlify(values.get("new_key", b"")).decode())
         self.node.talk()
         gateway.answers = []
-        if name == "rotate_key" and self.node.link.keys.key == _NEW_KEY:
-            gateway.cipher = Ccm(_NEW_KEY)
+        key = self.node.link.keys.key
+        gateway.cipher = Ccm(key)
+        self.facts.say("key", key=hexlify(key).decode())
+
+    def carry(self, name, **values):
+        """A model goes up or down; power is cut in the middle."""
+        results = len(self.keeper.results)
+        self.keeper.loses = lambda number: number > first + 2
+        first = self.keeper.frames
+        self.tell(name, **values)
+        self.start()
+        self.keeper.loses = lambda number: False
+        if name == "model_get":
+            self.run(1)
+            self.tell(name, model=self.keeper.name, offset=len(self.keeper.data))
+        while self.node.transfer.due_ms is not None:
+            self.run(1)
+        assert len(self.keeper.results) == results + (name == "model_put")
 
     def live(self):
         """Commissioning, alarms with and without a gateway, commands, relearning, restarts; again and again."""
@@ -165,9 +202,9 @@ class Life:
         self.alarm(away=False)
         self.tell("policy", policy=1)
         self.tell("interval", window_period_s=30, heartbeat_s=600)
-        for turn in range(3):
+        for turn in range(2):
             self.alarm(away=True)
-            for i in range(45):
+            for i in range(36):
                 self.happen(("machine_alarm", "sensor_fault", "battery_low", "relearned")[i % 4], away=True)
             self.start()  # power was cut: nothing more than what is on flash
             self.run(3, away=True)
@@ -180,15 +217,22 @@ class Life:
             try:
                 self.tell("reboot")
             except Reboot:
-                self.start()
-            for _ in range(36):
+                self.start(requested=True)
+            for _ in range(24):
                 self.board.clock.ms += _HOUR_MS
                 self.run(2)
             self.tell("commission")
             self.run(50)
             if turn == 0:
-                self.tell("rotate_key", slot=1, new_key=_NEW_KEY)
-                self.run(2)
+                self.carry("model_get", model=0, offset=0)
+                data = bytes(self.keeper.data)
+                assert len(data) == self.keeper.total and crc32(data) == self.keeper.name
+                self.keeper.hands_out = data
+                self.carry("model_put", model=crc32(data), total=len(data))
+                assert self.keeper.results == ["taken"]
+            self.tell("rotate_key", slot=1 - turn % 2, new_key=_NEW_KEYS[turn % 2])
+            assert self.node.link.keys.key == _NEW_KEYS[turn % 2]
+            self.run(2)
             self.tell("config_set", key=1, value=turn % 3)
 
 
@@ -220,14 +264,14 @@ class Known:
         self.waiting = set()
         self.maybe = set()  # may or may not wait
         self.watched = False
-        self.last = None
+        self.keys = {KEY}  # one of them is in use
 
     def advance(self, operations):
         """Take in what had happened when so many operations were complete."""
         while self._next < len(self._facts) and self._facts[self._next]["at"] <= operations:
             fact = self._facts[self._next]
             self._next += 1
-            what = self.last = fact["what"]
+            what = fact["what"]
             if what == "sent":
                 self.counter = max(self.counter, fact["counter"])
                 self.used_us = fact["used_us"]
@@ -250,8 +294,12 @@ class Known:
                 self.records[fact["path"]] = (fact["crc"], None)
             elif what == "watching":
                 self.watched = True
+            elif what == "key":
+                self.keys = {fact["key"]}
             elif what == "told" and fact["command"] in ("retrain", "commission"):
                 self.watched = False
+            elif what == "told" and fact["key"]:
+                self.keys.add(fact["key"])
 
     def _going(self, fact):
         for later in self._facts[self._next :]:
@@ -303,7 +351,9 @@ def _start_after(image, known, where, again):
         send(packet)
 
     board.radio.send = told_send
+    _count_start()
     node = Node(_config(), board)
+    assert hexlify(node.link.keys.key).decode() in known.keys, where
     born = flash.count, node.counters.sequence
     waiting = {node.events._sequence(i) for i in range(len(node.events))}
     waiting.discard(node.counters.sequence & 0xFFFF)  # the boot of this start
@@ -326,6 +376,8 @@ def _start_after(image, known, where, again):
     rows = board.sensor.windows
     for _ in range(8):
         node.cycle()
+        if board.sensor.windows - rows >= 2:
+            break
     assert board.sensor.windows - rows >= 2, where
     counters = [counter for _, counter, _, _ in board.gateway.heard]
     assert counters and min(counters) > known.counter, (where, counters, known.counter)
@@ -351,6 +403,7 @@ def _cut_again(image, parts, born, sent, where):
         tear(image, at, parts[2 * kept + 1], lambda: getrandbits(8))
     mount(Flash(image=image))
     board = _board()
+    _count_start()
     node = Node(_config(), board)
     if born[0] <= kept:
         assert node.counters.sequence > born[1], (where, kept)
