@@ -1,10 +1,12 @@
 """`fieldelm gateway …` and `fieldelm node …`."""
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import secrets
 import time
+from collections import Counter
 from typing import Any
 
 from fieldelm import codes
@@ -230,18 +232,19 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    store = _open(args, read_only=True)
-    nodes = store.nodes()
-    waiting = store.commands_waiting()
-    store.close()
-    rows = [_row(node, sum(1 for command in waiting if command.node == node.row)) for node in nodes]
+    config = _load(args)
+    with contextlib.closing(Store(config.database_path(), read_only=True)) as store:
+        waiting = Counter(command.node for command in store.commands_waiting())
+        rows = [
+            _row(node, waiting[node.row], survey_cli.newest_margin_db(store, config, node)) for node in store.nodes()
+        ]
     if args.json:
         print(json.dumps({"nodes": rows}))
         return DONE
     if not rows:
         print("no nodes yet: `fieldelm provision` makes one")
         return DONE
-    columns = ("node_id", "eui", "name", "location", "state", "last_seen", "commands_waiting")
+    columns = ("node_id", "eui", "name", "location", "state", "last_seen", "margin_db", "commands_waiting")
     table = [
         list(columns),
         *([str(row[column] if row[column] is not None else "-") for column in columns] for row in rows),
@@ -252,7 +255,7 @@ def _list(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _row(node: Node, waiting: int) -> dict[str, Any]:
+def _row(node: Node, waiting: int, margin_db: float | None) -> dict[str, Any]:
     status = json.loads(node.status_document) if node.status_document else {}
     return {
         "node_id": node.node_id,
@@ -261,14 +264,11 @@ def _row(node: Node, waiting: int) -> dict[str, Any]:
         "location": node.location,
         "state": status.get("state"),
         "last_seen": rfc3339(node.last_seen_ms) if node.last_seen_ms else None,
+        "margin_db": margin_db,
         "commands_waiting": waiting,
         "card": dataclasses.asdict(node.card),
         "status": status or None,
     }
-
-
-def _open(args: argparse.Namespace, *, read_only: bool = False) -> Store:
-    return Store(_load(args).database_path(), read_only=read_only)
 
 
 _OPTIONS = {"window_period_s": "--window", "heartbeat_s": "--heartbeat"}

@@ -29,6 +29,7 @@ _SNR_LIMIT_DB = {7: -7.5, 8: -10.0, 9: -12.5, 10: -15.0, 11: -17.5, 12: -20.0}
 _GOOD_DB = 10.0
 """installation margin of LoRaWAN's adaptive data rate: for weather, doors and cars that come later"""
 _FAIR_DB = 5.0
+_NEWEST = 20
 _PROBE = ("config_get", {"key": 1})
 
 
@@ -164,6 +165,18 @@ def _level(
         margin_db=round(margin, 2),
         expect=_expect(margin, loss or 0.0, len(done) == len(known)),
     )
+
+
+def newest_margin_db(store: Store, config: configuration.GatewayConfig, node: Node) -> float | None:
+    """SNR of the weakest of a node's newest frames above what the spreading factor needs; None: none was heard.
+
+    From 10 dB on the node may do with less power.
+    """
+    limits = {radio.name: _SNR_LIMIT_DB[radio.sf] for radio in config.radio}
+    sql = "SELECT radio, snr FROM frame WHERE node = ? ORDER BY received_ms DESC LIMIT ?"
+    rows = store.query(sql, (node.row, _NEWEST))
+    margins = [row["snr"] - limits[row["radio"]] for row in rows if row["radio"] in limits]
+    return round(min(margins), 1) if margins else None
 
 
 def _expect(margin_db: float, loss: float, all_answered: bool) -> str:
