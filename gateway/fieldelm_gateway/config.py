@@ -198,7 +198,11 @@ class Radio:
         'Regional plan, "EU868" or "US915", that says which channels are allowed and for how long; or "none".',
         _one_of(*regions.PLANS),
     )
-    freq_khz: int = setting(868_100, "Carrier, kHz.", between(137_000, 1_020_000))
+    freq_khz: int = setting(
+        868_100,
+        "Carrier, kHz; 869525, where EU868 allows 10 %, for more than forty nodes.",
+        between(137_000, 1_020_000),
+    )
     sf: int = setting(9, "Spreading factor; all nodes of this radio use the same.", between(7, 12))
     bw: str = setting("125", "Bandwidth, kHz.", _one_of("62.5", "125", "250", "500"))
     coding_rate: int = setting(5, "5 to 8 for 4/5 to 4/8.", between(5, 8))

@@ -50,7 +50,7 @@ def test_nothing_acknowledged_is_lost_and_every_event_has_one_id(day):
 def test_an_alert_has_19_bytes_and_the_law_is_kept(day):
     figures = day[0]
     assert figures["alert_bytes"] == 19
-    assert 0 < figures["gateway_duty"] <= 0.01
+    assert 0 < figures["gateway_duty"] <= 0.1
     assert figures["node_duty"] <= 0.0004  # the first day has the first HELLO; the target of 0.03 % is for a week
 
 
@@ -81,6 +81,7 @@ def test_two_runs_are_the_same():
         (["--loss", "much"], "give one share"),
         (["--nodes", "0"], "from 1 to 1000"),
         (["--set", "coffee=1"], "give NAME=NUMBER with one of awake_ma"),
+        (["--freq", "868650"], "EU868 has no channel of 125 kHz there"),
     ],
 )
 def test_wrong_options_are_refused_in_one_line(options, mend):
@@ -124,23 +125,24 @@ def week(*options):
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures["lost"] == figures["duplicate_ids"] == 0
-    assert figures["gateway_duty"] <= 0.01
+    assert figures["alert_bytes"] == 19
     assert figures["energy_ratio_json"] >= 5
+    assert figures["battery_days"] >= 730
     return figures
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("seed", ["1", "2"])
-def test_a_week_of_200_nodes_loses_nothing_though_one_channel_is_too_narrow_for_them(seed):
-    week("--seed", seed)
+@pytest.mark.parametrize("options", [["--seed", "1"], ["--seed", "2"], ["--nodes", "40", "--freq", "868100"]], ids=str)
+def test_a_week_reaches_every_target(options):
+    figures = week(*options)
+    assert figures["gateway_duty"] <= (0.01 if "868100" in options else 0.1)
+    assert figures["node_duty"] <= 0.0003
+    assert figures["energy_ratio_spectra"] >= 100
 
 
 @pytest.mark.nightly
-def test_a_week_of_40_nodes_reaches_every_target():
-    figures = week("--nodes", "40")
-    assert figures["node_duty"] <= 0.0003
-    assert figures["energy_ratio_spectra"] >= 100
-    assert figures["battery_days"] >= 730
+def test_200_nodes_lose_nothing_on_a_channel_that_is_too_narrow_for_them():
+    assert week("--freq", "868100")["gateway_duty"] <= 0.01
 
 
 def test_losses_are_read_as_a_share_or_a_span():

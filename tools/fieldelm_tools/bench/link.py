@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fieldelm import codes, frame
+from fieldelm import codes, frame, regions
 from fieldelm_gateway.config import GatewayConfig
 
 from .. import forgery
@@ -62,6 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--heartbeat", type=int, default=900, metavar="S", help="seconds from STATUS to STATUS; default: 900"
     )
     parser.add_argument("--sf", type=int, default=9, choices=range(7, 13), help="spreading factor; default: 9")
+    parser.add_argument(
+        "--freq",
+        type=int,
+        default=link_plan.Settings.freq_khz,
+        metavar="KHZ",
+        help="channel in EU868, which decides on the duty cycle; default: 869525, with 10 %%",
+    )
     parser.add_argument(
         "--set",
         nargs="+",
@@ -128,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
 
     with tempfile.TemporaryDirectory(prefix="fieldelm-link-") as folder:
         base = GatewayConfig()
-        radio = dataclasses.replace(base.radio[0], sf=settings.sf)
+        radio = dataclasses.replace(base.radio[0], sf=settings.sf, freq_khz=settings.freq_khz)
         database = dataclasses.replace(base.database, path=str(Path(folder) / "gateway.db"))
         config = dataclasses.replace(base, database=database, radio=(radio,))
         world = World(link_plan.make(settings), Path(folder), config, progress)
@@ -166,7 +173,13 @@ def read(args: argparse.Namespace) -> tuple[link_plan.Settings, dict[str, float]
             inputs[name] = inputs[name] * 0 + float(value)
         except (KeyError, ValueError):
             raise UsageError(f"--set {setting}: give NAME=NUMBER with one of {', '.join(INPUTS)}") from None
-    settings = link_plan.Settings(args.nodes, args.days, loss, args.seed, args.period, args.heartbeat, args.sf)
+    settings = link_plan.Settings(
+        args.nodes, args.days, loss, args.seed, args.period, args.heartbeat, args.sf, args.freq
+    )
+    try:
+        regions.hour_us("EU868", args.freq, "125")
+    except ValueError:
+        raise UsageError(f"--freq {args.freq}: EU868 has no channel of 125 kHz there: try 868100 or 869525") from None
     return settings, inputs
 
 
@@ -299,7 +312,7 @@ def _print(
     away = ", ".join(f"{(end - start) / 60_000:.0f}" for start, end in world.plan.outages)
     print(
         f"{count} nodes, {settings.days:g} days, SF{settings.sf}, seed {settings.seed}: one window in {settings.period_s} s,"
-        f" STATUS in {settings.heartbeat_s} s"
+        f" STATUS in {settings.heartbeat_s} s, {settings.freq_khz / 1000:g} MHz"
     )
     print(
         f"{world.frames} frames on the air, {world.collisions} collisions, {starts} power cuts, gateway away for {away} min\n"
