@@ -42,8 +42,8 @@ def raw(buffer):
 
 
 if kernels.NAME == "native":
-    from fieldelm.fixed_elm import FixedElm as OsElm
+    from fieldelm.fixed_elm import FixedElm as OsElm, square
 else:
-    from fieldelm.float_elm import FloatElm as OsElm
+    from fieldelm.float_elm import FloatElm as OsElm, square
 
-__all__ = ["OsElm", "floats", "raw"]
+__all__ = ["OsElm", "floats", "raw", "square"]

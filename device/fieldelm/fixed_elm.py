@@ -10,6 +10,13 @@ from math import sqrt
 from fieldelm import defaults, kernels
 
 X_BITS = 11  # inputs from -16 to 16, in steps of 0.0005: logarithms of amplitude, or standard deviations
+_mean = array("f", (0.0,))
+
+
+def square(a, b):
+    """Mean square of the difference of two rows of as many float32, both within +-16: what lies beyond is cut."""
+    kernels.fixed_square(a, b, _mean)
+    return _mean[0]
 
 
 class FixedElm:

@@ -14,6 +14,15 @@ def _floats(count):
     return array("f", bytes(4 * count))
 
 
+def square(a, b):
+    """Mean square of the difference of two rows of as many float32."""
+    total = 0.0
+    for i in range(len(a)):
+        d = a[i] - b[i]
+        total += d * d
+    return total / len(a)
+
+
 class FloatElm:
     """The autoencoder; everything is allocated here.
 

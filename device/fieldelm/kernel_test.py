@@ -25,6 +25,7 @@ _ANSWERS = (
     ("fixed_learn", 0x4D83A0BB),
     ("fixed_rescore", 0x2582EEF7),
     ("fixed_reopen", 0x7DD8D2BD),
+    ("fixed_square", 0x44D0513E),
 )
 
 
@@ -82,6 +83,9 @@ def _compute(k):
     yield (out,)
     k.fixed_reopen(model, array("f", (10.0,)))
     yield (model,)
+    mean = _floats(1)
+    k.fixed_square(x, array("f", [i - 3.7 for i in range(_N)]), mean)
+    yield (mean,)
 
 
 def wrong(k):

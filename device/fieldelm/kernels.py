@@ -9,7 +9,7 @@ try:
     import fieldelm_native as native
 
     # ImportError: not there; ValueError: a .mpy for another processor or MicroPython; other number: out of date
-    if native.INTERFACE != 2:
+    if native.INTERFACE != 3:
         raise ImportError
     NAME = "native"
 except (ImportError, ValueError):
@@ -25,6 +25,7 @@ if NAME == "native":
     fixed_rescore = native.fixed_rescore
     fixed_learn = native.fixed_learn
     fixed_residuals = native.fixed_residuals
+    fixed_square = native.fixed_square
     fixed_tables = native.fixed_tables
     fixed_spectrum = native.fixed_spectrum
     fixed_add = native.fixed_add

@@ -11,7 +11,7 @@ which bands does it differ.
 from math import exp, log, sqrt
 
 from fieldelm import defaults
-from fieldelm.elm import floats
+from fieldelm.elm import floats, square
 
 
 class Modes:
@@ -40,11 +40,7 @@ class Modes:
 
     def square(self, a, b):
         """Mean square of the difference of two rows."""
-        total = 0.0
-        for i in range(self.n):
-            d = a[i] - b[i]
-            total += d * d
-        return total / self.n
+        return square(a, b)
 
     @property
     def noise(self):

@@ -108,9 +108,9 @@ function fieldelm_armv6m_residuals
     push {r4-r7, lr}
     save_high
     sub sp, #12
-    // 0: up, 4: magnitudes, 8: end of e
+    // 0: up, 4: magnitudes, 8: a
     mov r12, r0
-    mov r11, r2
+    str r2, [sp, #8]
     lsls r4, r3, #2
     adds r4, r2, r4
     push {r4}                // end of a, to stay at the top of the stack
@@ -122,12 +122,12 @@ function fieldelm_armv6m_residuals
     mov lr, r5
     lsls r1, r1, #3
     adds r5, r5, r1
-    str r5, [sp, #12]
+    mov r11, r5              // end of e
     ldr r5, [sp, #60]
     str r5, [sp, #4]
     movs r5, #0
     str r5, [sp, #8]
-1:  mov r1, r11
+1:  ldr r1, [sp, #12]
     movs r4, #0
     mov r8, r4
     mov r9, r4
@@ -163,8 +163,7 @@ function fieldelm_armv6m_residuals
     orrs r6, r4
     orrs r6, r5
     str r6, [sp, #8]
-    ldr r3, [sp, #12]
-    cmp r2, r3
+    cmp r2, r11
     beq 3f
     b 1b
 3:  mov r0, r6
@@ -632,16 +631,13 @@ function fieldelm_armv6m_activations
     ldr r0, [r2, #0]
     ldr r1, [r2, #4]
     movs r2, #0              // row in bytes
-1:  mov r3, r8               // 72 cycles
+1:  mov r3, r8               // 69 cycles
     ldr r3, [r3, r2]
-    mov r4, r12
-    cmp r3, r4
-    ble 2f
-    mov r3, r4
-2:  negs r4, r4
-    cmp r3, r4
-    bge 3f
-    mov r3, r4
+    asrs r4, r3, #31
+    adds r5, r3, r4
+    eors r5, r4
+    cmp r5, r12
+    bgt 6f
 3:  mov r4, r10
     muls r3, r4
     asrs r3, r7
@@ -697,6 +693,10 @@ function fieldelm_armv6m_activations
     pop {r4-r7, pc}
 5:  ldr r3, =32767
     b 4b
+6:  mov r3, r12              // with the sign of the sum
+    eors r3, r4
+    subs r3, r3, r4
+    b 3b
 end fieldelm_armv6m_activations
 
 #endif

@@ -173,6 +173,9 @@ bool fieldelm_fixed_step(int32_t *model, int32_t *work, const float *x, float *o
 // Residuals of the row scored last.
 void fieldelm_fixed_residuals(const int32_t *model, const int32_t *work, float *e);
 
+// mean((a - b)^2); numbers count in steps of 2^-11 and are cut at +-16. 1 <= n < 2^16
+float fieldelm_fixed_square(const float *a, const float *b, size_t n);
+
 // ---- fixed_window.c: from samples to a decision in one call
 
 typedef struct {

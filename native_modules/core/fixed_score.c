@@ -16,6 +16,8 @@ static const uint16_t SIGMOID[129] = {
     65500, 65502, 65504, 65506, 65508, 65509, 65511, 65513, 65514,
 };
 
+#define SQUARE_BITS 11
+
 typedef struct {
     uint32_t first, second; // largest squares and their places
     uint32_t first_index, second_index;
@@ -37,23 +39,35 @@ uint32_t fieldelm_armv6m_residuals(const int16_t *x, size_t pairs, const int32_t
     int32_t up);
 #endif
 
-// Numbers times 2^bits, rounded, within +-32767; NaN becomes one of these.
-static inline FIELDELM_HOT void to_fixed(const uint32_t *from, size_t n, int32_t bits, int16_t *to) {
-    int32_t places = 149 - bits; // less the exponent: how far the mantissa is shifted, but for one bit that rounds
-    for (const uint32_t *end = from + n; from < end; ++from, ++to) {
-        int32_t number = (int32_t)*from, down = places - (int32_t)(*from << 1 >> 24), value = 0;
-        if (down < 25) {
-            value = 32767;
-            if (down > 7) {
-                uint32_t mantissa = ((uint32_t)number << 8 | 0x80000000u) >> 8;
-                int32_t rounded = (int32_t)((mantissa >> down) + 1) >> 1;
-                value = rounded < value ? rounded : value;
-            }
-            int32_t sign = number >> 31;
-            value = (value ^ sign) - sign;
+// float32 times 2^(149 - places), rounded, within +-32767; NaN becomes one of these.
+static inline int32_t number(uint32_t bits, int32_t places) {
+    int32_t down = places - (int32_t)(bits << 1 >> 24), value = 0; // how far the mantissa is shifted, but for one bit that rounds
+    if (down < 25) {
+        value = 32767;
+        if (down > 7) {
+            int32_t rounded = (int32_t)(((bits << 8 | 0x80000000u) >> 8 >> down) + 1) >> 1;
+            value = rounded < value ? rounded : value;
         }
-        *to = (int16_t)value;
     }
+    int32_t sign = (int32_t)bits >> 31;
+    return (value ^ sign) - sign;
+}
+
+// Numbers times 2^bits.
+static inline FIELDELM_HOT void to_fixed(const uint32_t *from, size_t n, int32_t bits, int16_t *to) {
+    for (const uint32_t *end = from + n; from < end; ++from, ++to) {
+        *to = (int16_t)number(*from, 149 - bits);
+    }
+}
+
+FIELDELM_HOT float fieldelm_fixed_square(const float *a, const float *b, size_t n) {
+    const uint32_t *from = (const uint32_t *)a, *other = (const uint32_t *)b;
+    uint64_t sum = 0;
+    for (const uint32_t *end = from + n; from < end; ++from, ++other) {
+        int32_t d = number(*from, 149 - SQUARE_BITS) - number(*other, 149 - SQUARE_BITS);
+        sum += (uint32_t)d * (uint32_t)d; // |d| < 2^16
+    }
+    return fieldelm_fixed_scaled(fieldelm_fixed_to_float(sum), -2 * SQUARE_BITS) / (float)(uint32_t)n;
 }
 
 void fieldelm_fixed_input(const int32_t *model, int32_t *work, const float *x) {

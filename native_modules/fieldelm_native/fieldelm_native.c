@@ -8,7 +8,7 @@
 #include "fixed.h"
 
 // Version of the functions' arguments; device/fieldelm/kernels.py takes no other.
-#define INTERFACE 2
+#define INTERFACE 3
 
 static void *words(mp_obj_t object, const char *argument, size_t length) {
     return fieldelm_elements(object, argument, 'i', &length, MP_BUFFER_RW);
@@ -147,6 +147,18 @@ static mp_obj_t fixed_residuals(mp_obj_t model_in, mp_obj_t work_in, mp_obj_t e_
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(fixed_residuals_obj, fixed_residuals);
+
+// fixed_square(a, b, out): 'f'; out[0] = mean((a - b)^2)
+static mp_obj_t fixed_square(mp_obj_t a_in, mp_obj_t b_in, mp_obj_t out_in) {
+    size_t n = 0;
+    const float *a = fieldelm_elements(a_in, "a", 'f', &n, MP_BUFFER_READ), *b = floats(b_in, "b", n, MP_BUFFER_READ);
+    if (n > FIXED_INPUTS_MAX) {
+        fieldelm_refuse("a", "array('f')", " no longer than", FIXED_INPUTS_MAX);
+    }
+    *floats(out_in, "out", 1, MP_BUFFER_RW) = fieldelm_fixed_square(a, b, n);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(fixed_square_obj, fixed_square);
 
 // fixed_tables(table, window, m)
 static mp_obj_t fixed_tables(mp_obj_t table_in, mp_obj_t window_in, mp_obj_t m_in) {
@@ -359,6 +371,7 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
     mp_store_global(MP_QSTR_fixed_learn, MP_OBJ_FROM_PTR(&fixed_learn_obj));
     mp_store_global(MP_QSTR_fixed_step, MP_OBJ_FROM_PTR(&fixed_step_obj));
     mp_store_global(MP_QSTR_fixed_residuals, MP_OBJ_FROM_PTR(&fixed_residuals_obj));
+    mp_store_global(MP_QSTR_fixed_square, MP_OBJ_FROM_PTR(&fixed_square_obj));
     mp_store_global(MP_QSTR_fixed_tables, MP_OBJ_FROM_PTR(&fixed_tables_obj));
     mp_store_global(MP_QSTR_fixed_stats, MP_OBJ_FROM_PTR(&fixed_stats_obj));
     mp_store_global(MP_QSTR_fixed_power, MP_OBJ_FROM_PTR(&fixed_power_obj));
@@ -398,6 +411,7 @@ static const mp_rom_map_elem_t fieldelm_native_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_fixed_learn), MP_ROM_PTR(&fixed_learn_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_step), MP_ROM_PTR(&fixed_step_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_residuals), MP_ROM_PTR(&fixed_residuals_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_square), MP_ROM_PTR(&fixed_square_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_tables), MP_ROM_PTR(&fixed_tables_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_stats), MP_ROM_PTR(&fixed_stats_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_power), MP_ROM_PTR(&fixed_power_obj) },

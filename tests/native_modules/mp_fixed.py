@@ -63,6 +63,10 @@ def main():
     for name, buffer in (("model", model), ("out", out), ("e", e)):
         show(name, buffer)
 
+    mean = array("f", bytes(4))
+    kernels.fixed_square(x, e, mean)
+    show("square", mean)
+
     pair = array("h", bytes(4 * SIZE))
     for i, (one, other) in enumerate(zip(samples(1), samples(2))):
         pair[2 * i], pair[2 * i + 1] = one, other // 9 + 300

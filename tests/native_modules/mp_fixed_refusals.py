@@ -83,6 +83,8 @@ CASES = [
     ("fixed_score", lambda: [model(), ints(W), floats(6), floats(5)],
         {0: ("model", FAKES), 1: ("work", [ints(W - 1)]), 2: ("x", [floats(7)]), 3: ("out", [floats(4)])}),
     ("fixed_learn", lambda: [model(), ints(W)], {0: ("model", FAKES), 1: ("work", [floats(W)])}),
+    ("fixed_square", lambda: [floats(6), floats(6), floats(1)],
+        {0: ("a", [ints(6), floats(0)]), 1: ("b", [floats(5), ints(6)]), 2: ("out", [floats(2)])}),
     ("fixed_residuals", lambda: [model(), ints(W), floats(6)], {2: ("e", [floats(5)])}),
     ("fixed_tables", lambda: [ints(T), array("H", bytes(128)), 64], {0: ("table", [ints(3)]), 2: ("m", [0, 65])}),
     ("fixed_power", spectrum, power_and({6: ("work", [ints(63)])})),

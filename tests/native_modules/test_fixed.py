@@ -1,5 +1,6 @@
 """The fixed-point core against float64, compiled for this machine."""
 
+import ctypes
 import os
 import shutil
 
@@ -118,6 +119,25 @@ def test_what_is_no_number_saturates(library, value):
     model.score(np.array([value, 0, 1, -1], np.float32))
     assert abs(model.x[0]) == pytest.approx(16, abs=0.01)
     assert model.x[1:].tolist() == [0, 1, -1]
+
+
+@pytest.mark.parametrize("n", [1, 2, 64, 1024])
+def test_mean_square_of_a_difference(library, n):
+    library.fieldelm_fixed_square.restype = ctypes.c_float
+
+    def square(a, b):
+        rows = [np.ascontiguousarray(row, np.float32) for row in (a, b)]
+        return library.fieldelm_fixed_square(pointer(rows[0]), pointer(rows[1]), SIZE(n))
+
+    for size in (0.1, 1, 5):
+        a, b = size * RNG.normal(size=(2, n)).clip(-3, 3)
+        exact = ((a - b) ** 2).mean()
+        assert square(a, b) == pytest.approx(
+            exact, abs=2**-10 * np.sqrt(exact) + 2**-22
+        )  # a difference is off by 2^-11
+        assert square(a, a) == 0
+    assert square(np.full(n, 1e9), np.full(n, -1e9)) == pytest.approx(1024, rel=1e-4)  # cut at 16
+    assert np.isfinite(square(np.full(n, np.nan), np.zeros(n)))
 
 
 def test_any_row_may_follow_any_other(library):

@@ -76,6 +76,8 @@ def expected(library):
     library.fieldelm_fixed_rescore(pointer(model.words), pointer(model.work), pointer(model.out))
     for name, buffer in (("model", model.words), ("out", model.out), ("e", e)):
         show(name, buffer)
+    library.fieldelm_fixed_square.restype = ctypes.c_float
+    show("square", np.array([library.fieldelm_fixed_square(pointer(x), pointer(e), SIZE(64))], np.float32))
     both = Spectrum(library, 1024, axes=2)
     pair, moments, powers, scales = np.stack((samples(1), samples(2) // 9 + 300), 1), np.zeros(4, np.float32), [], []
     for channel in range(2):
