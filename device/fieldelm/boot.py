@@ -24,6 +24,7 @@ AGAIN_MS = const(15 * 60000)
 SAFE_MODE_MS = const(3600000)
 _PAUSE_MS = const(30000)  # between a failure of the app and the reset
 _LOOK_MS = const(2000)
+_LOADED_BYTES = const(4096)
 _REQUESTED = const(3)  # boot cause
 
 ERRORS_FILE = "errors.txt"
@@ -106,6 +107,8 @@ def run(module, path, open_board):
 
     ``open_board(path, equip)`` reads the configuration and opens its board.
     """
+    # code from the file system would strew what loading leaves behind all over the heap, with no room for large buffers between
+    gc.threshold(_LOADED_BYTES)
     board, safe_mode, problem = bare_board(module)
     starts = Starts()
     try:
@@ -175,6 +178,7 @@ def _app(settings, board):
     if settings["role"] == "modem":
         from fieldelm.modem import Modem
 
+        gc.threshold(-1)
         return Modem(board)
     import fieldelm
     from fieldelm import kernel_test
@@ -185,6 +189,7 @@ def _app(settings, board):
     del kernel_test, fieldelm.kernel_test, sys.modules["fieldelm.kernel_test"]
     from fieldelm.node import Node
 
+    gc.threshold(-1)
     gc.collect()
     return Node(settings, board)
 

@@ -8,7 +8,8 @@ import socket
 import time
 from typing import ClassVar
 
-from fieldelm import modem_framing as framing, payloads
+from fieldelm import frame, modem_framing as framing, payloads
+from fieldelm_gateway.cipher import Ccm
 from fieldelm_tools.emulator import Emulator
 
 SPI1 = {"sck": 10, "mosi": 11, "miso": 12}
@@ -45,6 +46,17 @@ NODE = {
 MODEM = {"schema": 1, "role": "modem", "board": "rpi_pico"}
 CHANNEL = {"freq_khz": 868100, "sf": 9, "bandwidth_hz": 125000, "coding_rate": 5, "preamble_len": 8}
 _WALL_S = 60  # longest that a test waits for a Pico to say something
+
+
+def opened_hello(data: bytes) -> dict[str, int]:
+    """The fields of a HELLO that the node NODE has sealed."""
+    header = frame.parse(data, frame.UPLINK)
+    assert header.kind == frame.HELLO
+    buffer = bytearray(data)
+    cipher = Ccm(bytes.fromhex(NODE["keys"]["0"]))
+    nonce, eui = bytearray(frame.NONCE_BYTES), bytes.fromhex(NODE["eui"])
+    start, _ = frame.open_into(buffer, len(data), cipher, nonce, eui, header.counter, frame.UPLINK)
+    return payloads.unpack(payloads.HELLO, buffer, start)
 
 
 class Port:

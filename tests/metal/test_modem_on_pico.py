@@ -78,7 +78,9 @@ def test_the_gateways_own_radio_works_with_it(emulate):
     try:
         _wait(lambda: not radio.counters.problem)
         Port(emulator, "node").provide(TALKATIVE)
-        _wait(lambda: len(heard) >= 3 and radio.counters.answers == 2)
+        # answers that come too late, as on a busy machine, the modem refuses: some have got through
+        _wait(lambda: len(heard) >= 3 and radio.counters.answers >= 2, lambda: (heard, radio.counters))
+        assert radio.counters.answers <= (len(heard) + 1) // 2
         assert radio.counters.connections == 1
         emulator.command("reset", pico="modem")  # it says hello and is configured again
         _wait(lambda: radio.counters.connections == 2)
@@ -88,10 +90,10 @@ def test_the_gateways_own_radio_works_with_it(emulate):
         radio.stop()
 
 
-def _wait(what):
+def _wait(what, seen=lambda: None):
     end = time.monotonic() + _WALL_S
     while not what():
-        assert time.monotonic() < end
+        assert time.monotonic() < end, seen()
         time.sleep(0.05)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from emulated import BATTERY, FAN, NODE, RADIOS, SENSOR, Port
+from emulated import BATTERY, FAN, NODE, RADIOS, SENSOR, Port, opened_hello
 
 from fieldelm import codes, frame
 
@@ -27,6 +27,10 @@ main.main()
 
 def _pico(radio="sx1276", sensor=SENSOR, **more):
     return {"name": "node", "chips": [RADIOS[radio], sensor], "battery": BATTERY, **more}
+
+
+def _on_i2c():
+    return {key: value for key, value in SENSOR.items() if key != "spi"} | {"i2c": {"sda": 4, "scl": 5}}
 
 
 def _sent(emulator):
@@ -51,7 +55,7 @@ def test_node_starts_samples_and_sends(emulate, radio):
     kinds = [data[0] & 0x0F for data in frames]
     assert kinds == [frame.HELLO] * 3 + [frame.ALERT] * 3 + [frame.STATUS]  # repeats: there is no gateway
     assert len(set(frames)) == 3
-    assert [len(data) for data in (frames[0], frames[3])] == [36, 19]
+    assert [len(data) for data in (frames[0], frames[3])] == [39, 19]
     port.prompt()
     assert "config.json" in port.run("import os; print(os.listdir())")
     assert port.run("import machine; print(machine.mem32[0x40058000] >> 30 & 1)") == "0\n"  # no watchdog at the REPL
@@ -131,13 +135,40 @@ def test_wrong_chip_and_stuck_bus(emulate):
     assert port.status()["resets"] == 1
 
 
-def test_i2c_bus_that_a_reset_left_hanging_is_freed_and_one_that_is_held_is_said(emulate):
-    i2c = {key: value for key, value in SENSOR.items() if key != "spi"} | {"i2c": {"sda": 4, "scl": 5}}
-    emulator = emulate(_pico(sensor={**i2c, "fault": "hung"}))
+SPI = {"options": {"radio": "sx1276"}, "sense": {"period_s": 10}}
+I2C = {
+    "options": {"radio": "sx1276", "sensor": "adxl345_i2c"},
+    "sense": {"period_s": 10, "rate_hz": 400, "samples": 128},
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "fault", "said"),
+    [
+        (SPI, "none", None),
+        (SPI, "silent", "ADXL345: DEVID .* reads 0x00"),
+        (SPI, "wrong_id", "ADXL345: DEVID .* reads 0x5A"),
+        (I2C, "stuck", "SDA .GPIO 4. is held low"),
+    ],
+)
+def test_fault_that_the_self_test_finds_is_said_on_the_console_and_in_the_hello(emulate, where, fault, said):
+    chip = dict(SENSOR) if where is SPI else _on_i2c()
+    emulator = emulate(_pico(sensor={**chip, "fault": fault}), trace=True)
     port = Port(emulator, "node")
-    options = {"radio": "sx1276", "sensor": "adxl345_i2c"}
-    sense = {"period_s": 10, "rate_hz": 400, "samples": 128}
-    port.provide({**NODE, "console": "rows", "options": options, "sense": sense})
+    port.provide({**NODE, "options": where["options"], "sense": where["sense"], "radio": {"sf": 7}})
+    if said:
+        port.until(f"fieldelm: .*{said}")
+    port.until('"type": "HELLO"')
+    hello = opened_hello(_sent(emulator)[0])
+    assert codes.SENSOR_FAULTS[hello["reports_fault"]] == ("dead" if said else None)
+    assert hello["kernels_native"] == 1
+    assert port.status()["resets"] == 1
+
+
+def test_i2c_bus_that_a_reset_left_hanging_is_freed_and_one_that_is_held_is_said(emulate):
+    emulator = emulate(_pico(sensor={**_on_i2c(), "fault": "hung"}))
+    port = Port(emulator, "node")
+    port.provide({**NODE, "console": "rows", "options": I2C["options"], "sense": I2C["sense"]})
     port.until('"kind": "row".*\r\n', 2)
     assert b"fieldelm: " not in port.said
     assert all(row["rms_g"] for row in port.rows() if row["kind"] == "row")

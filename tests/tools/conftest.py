@@ -21,6 +21,13 @@ ADXL345 = {
     "signal": {"sines": [{"axis": 0, "hz": 50, "g": 0.5}], "noise": 0.02},
 }
 
+SX1276 = {
+    "name": "radio",
+    "type": "sx1276",
+    "spi": {"sck": 10, "mosi": 11, "miso": 12, "cs": 13},
+    "pins": {"reset": 14, "dio0": 15},
+}
+
 
 @pytest.fixture(scope="session")
 def images():
@@ -37,12 +44,12 @@ def images():
 
 @pytest.fixture
 def pico(images):
-    """`pico(…)`: an emulator with one Pico `node`; keys as in the emulator's description."""
+    """`pico(…)`: an emulator with one Pico `node`; keys as in the emulator's description. `trace`: frames are events."""
     running = []
 
-    def start(*, plain=False, names=("node",), **keys):
+    def start(*, plain=False, names=("node",), trace=False, **keys):
         described = [{"name": name, "firmware": str(images(plain)), **keys} for name in names]
-        running.append(Emulator({"picos": described}))
+        running.append(Emulator({"picos": described, "trace": trace}))
         return running[-1]
 
     yield start
@@ -109,6 +116,7 @@ def fieldelm(tmp_path):
         return Result(process, out, err)
 
     run.ended = ended
+    run.folder = tmp_path
     yield run
     for process in running:
         if process.poll() is None:
@@ -119,3 +127,8 @@ def fieldelm(tmp_path):
 @pytest.fixture
 def sensor_chip():
     return ADXL345
+
+
+@pytest.fixture
+def radio_chip():
+    return SX1276

@@ -1,5 +1,6 @@
 """`fieldelm flash`: drives and UF2 files as data; MicroPython's REPL and the whole way on an emulated Pico."""
 
+import json
 import os
 import pty
 import shutil
@@ -12,6 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from fieldelm import frame, payloads
+from fieldelm_gateway.cipher import Ccm
 from fieldelm_tools import device as device_module, emulate, firmware_image, flash_natmod, flash_volume
 from fieldelm_tools.device import About, Device, DeviceError
 from fieldelm_tools.errors import UsageError
@@ -240,6 +243,32 @@ def test_a_package_goes_onto_stock_micropython_and_only_changes_go_again(pico, f
         assert "lib/fieldelm/gone.mpy" not in device.files()
     third = fieldelm("flash", "--natmod", "--port", port)
     assert "up to date" in third.out
+
+
+@pytest.mark.slow
+def test_a_node_on_stock_micropython_is_on_the_air(pico, fieldelm, sensor_chip, radio_chip):
+    emulator = pico(plain=True, chips=[radio_chip, sensor_chip], trace=True)
+    port = emulator.address()
+    assert fieldelm("flash", "--natmod", "--board", "rpi_pico", "--port", port).code == 0
+    words = ("--database", "g.db", "--out", "nodes", "--set", "sense.period_s=5", "--set", "radio.sf=7")
+    provided = fieldelm("provision", *words, "--port", port, "--name", "fan", "--json")
+    assert provided.code == 0, provided
+    # `provision` has restarted the board: no one is at its console any more
+    said = emulator.wait_for(lambda event: event["event"] == "frame", 60)
+    data = bytes.fromhex(said["data"])
+    header = frame.parse(data, frame.UPLINK)
+    assert (header.kind, header.node_id, header.ack_wanted) == (frame.HELLO, 1, True)
+    card = json.loads(provided.out)["nodes"][0]
+    config = json.loads((fieldelm.folder / "nodes" / "fan" / "config.json").read_text())
+    assert config["eui"] == card["eui"]
+    cipher, nonce, buffer = Ccm(bytes.fromhex(config["keys"]["0"])), bytearray(frame.NONCE_BYTES), bytearray(data)
+    eui = bytes.fromhex(card["eui"])
+    start, _ = frame.open_into(buffer, len(data), cipher, nonce, eui, header.counter, frame.UPLINK)
+    hello = payloads.unpack(payloads.HELLO, buffer, start)
+    assert hello["kernels_native"] == 1
+    assert (hello["reports_fault"], hello["bands"], hello["window_period_s"]) == (0, 64, 5)
+    with Device(port) as device:  # and it goes on: commissioning, with memory to spare
+        assert int(device.run("import gc\ngc.collect()\nprint(gc.mem_free())")) > 30_000
 
 
 @pytest.mark.slow
