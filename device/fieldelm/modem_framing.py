@@ -45,43 +45,45 @@ PING = const(0x83)
 # Tables for fieldelm.payloads.pack_into and unpack.
 TABLES = {
     HELLO: (
-        ("protocol", "B", "PROTOCOL"),
-        ("firmware", "I", "major << 16 | minor << 8 | patch"),
-        ("boot_cause", "B", "code"),
-        ("configured", "B", "1: listening, 0: waits for CONFIGURE"),
+        ("protocol", "B"),  # PROTOCOL
+        ("firmware", "I"),  # major << 16 | minor << 8 | patch
+        ("boot_cause", "B"),  # code
+        ("configured", "B"),  # 1: listening, 0: waits for CONFIGURE
     ),
     UPLINK: (
-        ("token", "H", "names this uplink in a TRANSMIT"),
-        ("ticks_ms", "I", "modem's clock at the end of the frame"),
-        ("rssi", "h", "dBm"),
-        ("snr", "b", "0.25 dB"),
+        ("token", "H"),  # names this uplink in a TRANSMIT
+        ("ticks_ms", "I"),  # modem's clock at the end of the frame
+        ("rssi", "h"),  # dBm
+        ("snr", "b"),  # 0.25 dB
     ),
     SENT: (
-        ("token", "H", "of the uplink answered"),
-        ("result", "B", "place in SENT_RESULTS"),
-        ("ticks_ms", "I", "modem's clock when transmission began"),
+        ("token", "H"),  # of the uplink answered
+        ("result", "B"),  # place in SENT_RESULTS
+        ("ticks_ms", "I"),  # modem's clock when transmission began
     ),
     STATUS: (
-        ("ticks_ms", "I", "modem's clock"),
-        ("uplinks", "I", "frames received since start"),
-        ("crc_errors", "I", "frames received with a bad CRC"),
-        ("sent", "I", "frames transmitted"),
-        ("garbage", "I", "messages from the host that were garbage"),
-        ("lost", "I", "frames received that the host did not take"),
-        ("restarts", "I", "how often the radio had lost its settings"),
+        ("ticks_ms", "I"),  # modem's clock
+        ("uplinks", "I"),  # frames received since start
+        ("crc_errors", "I"),  # frames received with a bad CRC
+        ("sent", "I"),  # frames transmitted
+        ("garbage", "I"),  # messages from the host that were garbage
+        ("lost", "I"),  # frames received that the host did not take
+        ("restarts", "I"),  # how often the radio had lost its settings
     ),
-    CONFIGURED: (("result", "B", "place in CONFIGURED_RESULTS"),),
+    CONFIGURED: (
+        ("result", "B"),  # place in CONFIGURED_RESULTS
+    ),
     CONFIGURE: (
-        ("freq_khz", "I", "kHz"),
-        ("sf", "B", "spreading factor, 7..12"),
-        ("bandwidth_hz", "I", "Hz"),
-        ("coding_rate", "B", "5..8 for 4/5..4/8"),
-        ("preamble_len", "H", "symbols"),
+        ("freq_khz", "I"),  # kHz
+        ("sf", "B"),  # spreading factor, 7..12
+        ("bandwidth_hz", "I"),  # Hz
+        ("coding_rate", "B"),  # 5..8 for 4/5..4/8
+        ("preamble_len", "H"),  # symbols
     ),
     TRANSMIT: (
-        ("token", "H", "of the uplink that is answered"),
-        ("delay_ms", "H", "ms from the end of the uplink to the start"),
-        ("output_power", "b", "dBm"),
+        ("token", "H"),  # of the uplink that is answered
+        ("delay_ms", "H"),  # ms from the end of the uplink to the start
+        ("output_power", "b"),  # dBm
     ),
     PING: (),
 }

@@ -14,7 +14,7 @@ def report(config, board):
         return False
     link = Link(config, board.radio, board.clock, Counters("counters"))
     values = {}
-    for name, _, _ in payloads.STATUS:
+    for name, _ in payloads.STATUS:
         if isinstance(name, tuple):
             for part, _, _ in name:
                 values[part] = 0

@@ -3,15 +3,55 @@
 What a field means for people stands here; its name, place, size and unit come from `fieldelm.payloads`.
 """
 
+import ast
+import io
 import struct
-from collections.abc import Iterable
+import tokenize
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from fieldelm import codes, frame, modem_framing, payloads
 from fieldelm_gateway import verify
 
-Field = tuple[Any, str, str]
+Field = tuple[Any, str]
 Table = tuple[Field, ...]
+
+
+def _tables(module: ModuleType, tree: ast.Module) -> Iterator[tuple[ast.Tuple, Table]]:
+    # every table of a module: where it is written, and what it is
+    for statement in tree.body:
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            continue
+        value = getattr(module, statement.targets[0].id)
+        if isinstance(statement.value, ast.Dict):
+            found = list(zip(statement.value.values, value.values(), strict=True))
+        else:
+            found = [(statement.value, value)]
+        for node, table in found:
+            if isinstance(node, ast.Tuple) and all(isinstance(row, tuple) and len(row) == 2 for row in table):
+                yield node, table
+
+
+def _comments(module: ModuleType) -> dict[Table, tuple[str, ...]]:
+    # the unit of every field: the comment behind it
+    source = Path(str(module.__file__)).read_text(encoding="utf-8")
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
+    return {
+        table: tuple(comments.get(row.end_lineno or 0, "") for row in node.elts)
+        for node, table in _tables(module, ast.parse(source))
+    }
+
+
+_UNITS = {**_comments(payloads), **_comments(modem_framing)}
+
+
+def fields(table: Table) -> list[tuple[Any, str, str]]:
+    """(name, code, unit) of each field."""
+    return [(name, code, unit) for (name, code), unit in zip(table, _UNITS[table], strict=True)]
+
 
 _INTRODUCTION = """\
 # Frames, byte by byte
@@ -161,7 +201,7 @@ def table_drawing(table: Table, start: int = 0) -> str:
     """The bytes of a payload, four fields a row."""
     boxes: list[tuple[int | str, int, str]] = []
     offset = start
-    for name, code, _ in table:
+    for name, code in table:
         size = struct.calcsize("<" + code)
         text = name if isinstance(name, str) else " ".join(part for part, _, _ in reversed(name))
         boxes.append((offset, size, text))
@@ -174,7 +214,7 @@ def table_rows(table: Table) -> list[str]:
     """Markdown rows of a payload's fields."""
     rows = ["| offset | bytes | field | unit | meaning |", "| --- | --- | --- | --- | --- |"]
     offset = 0
-    for name, code, unit in table:
+    for name, code, unit in fields(table):
         size = struct.calcsize("<" + code)
         signed = ", signed" if code in "bhi" else ""
         if isinstance(name, str):
@@ -247,11 +287,13 @@ deviations. `residuals`: what the model did not expect, in standard deviations o
 def _arguments() -> str:
     lines = ["Arguments follow:", "", "| number | command | bytes | arguments |", "| --- | --- | --- | --- |"]
     for name, table in payloads.ARGUMENTS.items():
-        arguments = "; ".join(f"`{field}` {_bytes(code)}, {cell(unit)}" for field, code, unit in table) or "none"
+        arguments = (
+            "; ".join(f"`{field}` {_bytes(code)}, {cell(unit)}" for field, code, unit in fields(table)) or "none"
+        )
         lines.append(f"| {codes.COMMANDS.index(name)} | `{name}` | {payloads.size(table)} | {arguments} |")
     lines += ["", "What a field means:", "", "| field | meaning |", "| --- | --- |"]
-    fields = {str(field): None for table in payloads.ARGUMENTS.values() for field, _, _ in table}
-    lines += [f"| `{field}` | {meaning(field)} |" for field in fields]
+    meant = {str(field): None for table in payloads.ARGUMENTS.values() for field, _ in table}
+    lines += [f"| `{field}` | {meaning(field)} |" for field in meant]
     lines += ["", "Keys of the configuration ([node](node.md)):", ""]
     lines += ["| number | key | units of the air in one | unit | strings |", "| --- | --- | --- | --- | --- |"]
     keys: tuple[Any, ...] = payloads.CONFIG_KEYS
@@ -267,8 +309,8 @@ def _answers() -> str:
     lines = ["Where the result is `ok`, these commands' answers go on:", "", "| command | bytes | fields |"]
     lines.append("| --- | --- | --- |")
     for name, table in payloads.ANSWERS.items():
-        fields = "; ".join(f"`{field}` {_bytes(code)}, {unit}" for field, code, unit in table)
-        lines.append(f"| `{name}` | {payloads.size(table)} | {fields} |")
+        answers = "; ".join(f"`{field}` {_bytes(code)}, {unit}" for field, code, unit in fields(table))
+        lines.append(f"| `{name}` | {payloads.size(table)} | {answers} |")
     return "\n".join(lines) + "\n"
 
 
@@ -307,10 +349,10 @@ def _modem() -> str:
         "| --- | --- | --- |",
     ]
     for kind, table in modem_framing.TABLES.items():
-        fields = [f"`{name}` {struct.calcsize('<' + code)}, {cell(unit)}" for name, code, unit in table]
+        parts = [f"`{name}` {struct.calcsize('<' + code)}, {cell(unit)}" for name, code, unit in fields(table)]
         if kind in {modem_framing.UPLINK, modem_framing.TRANSMIT}:
-            fields.append("then the frame")
-        lines.append(f"| 0x{kind:02x} | {names[kind]} | {'; '.join(fields) or 'none'} |")
+            parts.append("then the frame")
+        lines.append(f"| 0x{kind:02x} | {names[kind]} | {'; '.join(parts) or 'none'} |")
     results = {"SENT": modem_framing.SENT_RESULTS, "CONFIGURED": modem_framing.CONFIGURED_RESULTS}
     lines += ["", " ".join(f"`{name}` results: {_numbered(values)}." for name, values in results.items())]
     return "\n".join(lines) + "\n"
