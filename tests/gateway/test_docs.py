@@ -20,7 +20,7 @@ def test_every_field_is_explained_and_nothing_else():
     tables += [payloads.MODEL, payloads.TRACE, *payloads.ANSWERS.values()]
     names = set()
     for table in (*tables, *payloads.ARGUMENTS.values()):
-        for name, _, _ in table:
+        for name, _ in table:
             names.update([name] if isinstance(name, str) else [part for part, _, _ in name])
     assert names == set(frame_doc.MEANING)
 
