@@ -24,7 +24,7 @@ def _odd(number):
 
 
 def layer(n, h, seed, gain, bias_scale):
-    """Weights (h rows of n) and biases of the hidden layer."""
+    """Hidden layer: signs of the inputs, weights (h rows) of their sums into as many places, biases."""
     size = 64
     while size < n or size < 2 * h:
         size *= 2
@@ -41,10 +41,10 @@ def layer(n, h, seed, gain, bias_scale):
     weights, biases = [], []
     for j in range(h):
         row = j * (2 * (size // (2 * h)) + 1) % size
-        weights.append([gain * (-s if _odd(row & i % size) else s) for i, s in enumerate(signs)])
+        weights.append([-gain if _odd(row & i) else gain for i in range(size)])
         first, word = next_word(first, word)
         biases.append(bias_scale * (word - 32768) / 32768)
-    return weights, biases
+    return signs, weights, biases
 
 
 class Float64Elm(FixedElm):
@@ -79,9 +79,13 @@ class Float64Elm(FixedElm):
         """Reconstruct ``x`` and return its score."""
         x = list(x)
         self._a = []
-        for weights, bias in zip(*self._layer):
+        signs, rows, biases = self._layer
+        sums = [0.0] * len(rows[0])
+        for i, value in enumerate(x):
+            sums[i % len(sums)] += signs[i] * value
+        for weights, bias in zip(rows, biases):
             z = bias
-            for w, value in zip(weights, x):
+            for w, value in zip(weights, sums):
                 z += w * value
             self._a.append(1 / (1 + exp(-min(max(z, -30), 30))))
         if not self._checked:
