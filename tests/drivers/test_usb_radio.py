@@ -39,6 +39,7 @@ def test_frames_answers_and_the_way_to_the_repl(tmp_path: Path) -> None:
             uplinks.append(thing)
             radio.answer(thing.token, b"\x03answer\x00" + thing.data[:1])
             radio.flush()
+            radio.flush()
 
     radio.start(deliver)
     try:

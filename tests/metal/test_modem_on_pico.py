@@ -73,13 +73,14 @@ def test_the_gateways_own_radio_works_with_it(emulate):
         if isinstance(thing, Uplink):
             heard.append(thing)
             radio.answer(thing.token, b"answer" if len(heard) % 2 else None)
+            radio.flush()
 
     radio.start(deliver)
     try:
         _wait(lambda: not radio.counters.problem)
         Port(emulator, "node").provide(TALKATIVE)
         # answers that come too late, as on a busy machine, the modem refuses: some have got through
-        _wait(lambda: len(heard) >= 3 and radio.counters.answers >= 2, lambda: (heard, radio.counters))
+        _wait(lambda: len(heard) >= 3 and radio.counters.answers >= 2, lambda: f"{len(heard)} heard, {radio.counters}")
         assert radio.counters.answers <= (len(heard) + 1) // 2
         assert radio.counters.connections == 1
         emulator.command("reset", pico="modem")  # it says hello and is configured again
