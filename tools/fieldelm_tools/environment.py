@@ -73,7 +73,7 @@ def micropython_command() -> list[str]:
 
 
 def micropath(board: str = "sim") -> list[Path]:
-    """Folders in which MicroPython finds the node's code, the board's and, without FIELDELM_KERNELS=python, the native kernels."""
+    """Folders in which MicroPython finds the code of node and board and, without FIELDELM_KERNELS=python, the native kernels."""
     root = repository_root()
     if not (root / "boards" / board / "board.py").is_file():
         boards = ", ".join(sorted(path.parent.name for path in root.glob("boards/*/board.py")))
