@@ -49,7 +49,12 @@ EVIDENCE = 24.0  # sum over the rows of d + d^2 / 2, d the log score's excess ov
 EVIDENCE_LOSS = 0.25  # ... from which a row below takes at most this
 UNDECIDED_ROWS = 32  # a suspicion that lasts so long without a decision is an intermittent fault
 CLEAR_OF_8 = 1  # at most so many deviating rows end a suspicion, and let the node learn
-CLEAR_ROWS = 16  # such rows one after the other end an alarm
+OFTEN = 0.1  # nothing is learned while more than this part of the rows deviates, ...
+OFTEN_RATE = 1 / 64  # ... a mean in which the newest row counts so much
+CLEAR_ROWS = 16  # calm rows, at most CLEAR_OF_8 deviating, one after the other end an alarm; ...
+RETURN_ROWS = 512  # ... one that returns within so many rows ...
+CLEAR_GROWTH = 8  # ... needs so many times as many as the one before, ...
+CLEAR_MOST = 1024  # ... this at most
 
 # environment or machine? Shifts are in the natural logarithm of amplitude against the nearest learned condition
 SHIFT = 0.46  # 4 dB: a band has risen or fallen
@@ -96,7 +101,9 @@ RELEARN_TRAIN_ROWS = 18
 RELEARN_CALIBRATION_ROWS = 10
 REHEARSE = 2  # rows of other modes, as expected here, that are learned with each row
 RELEARN_PRIOR_ROWS = 4  # the variances before the change count as so many rows
-RELEARN_RADIUS = 2.0  # an uncertain row further than so many times the noise of a row from known conditions is not learned
+RELEARN_RADIUS = (
+    2.0  # an uncertain row further than so many times the noise of a row from known conditions is not learned
+)
 
 # commissioning
 HELD_STEP = 1 / 16  # rows held back to be compared are rounded to this

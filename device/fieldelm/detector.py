@@ -9,6 +9,9 @@ threshold decide in eight rows, and scores that stay just below it in a few doze
 A decision is one of ``change.Change.classify``'s words. It needs ``EVIDENCE``, and ``DECIDE_ROWS`` deviating rows that make
 up ``DECIDE_OF_8`` of the newest eight. A change that had been coming (the scores before it were near the threshold) or
 is still growing is wear, not a new environment, whatever it looks like; so is one that comes and goes.
+
+An alarm ends after ``CLEAR_ROWS`` calm rows. One that returns within ``RETURN_ROWS`` rows needs ``CLEAR_GROWTH`` times as many as
+it did before, ``CLEAR_MOST`` at most: what comes and goes is told once or twice, and stays told.
 """
 
 from fieldelm import defaults
@@ -41,6 +44,7 @@ class Detector:
         self.suspect = False
         self.deviating = 0  # among the newest eight rows
         self.reference = 0  # the mode that the last decision compared with
+        self._often = 0.0  # part of the rows that deviate, of the newest dozens
         self._bits = 0
         self._coming = 0.0  # running mean of the excess before the change
         self._before = 0.0
@@ -49,15 +53,19 @@ class Detector:
         self._evidence = 0.0  # sum of what the log scores are above the limit of "uncertain" since the change began
         self._suspect_rows = 0
         self._quiet_rows = 0
+        self._clear_rows = defaults.CLEAR_ROWS  # calm rows that end the alarm
+        self._since = defaults.RETURN_ROWS  # rows since the last alarm ended, counted up to here
         self.change.reset()
 
     def judge(self, score, x, deciding):
         """Judge a row by its score; ``x`` are its inputs. Returns a decision, or None; none is made unless ``deciding``."""
+        self._since = min(self._since + 1, defaults.RETURN_ROWS)
         excess = self.threshold.excess(score)
         deviates = excess >= defaults.UNCERTAIN
         self.verdict = "anomaly" if excess >= 1 else "uncertain" if deviates else "normal"
         self._bits = (self._bits << 1 | deviates) & 0xFF
         self.deviating = ones(self._bits)
+        self._often += (deviates - self._often) * defaults.OFTEN_RATE
         evidence = (excess - defaults.UNCERTAIN) * self.threshold.margin
         if evidence > 0:
             evidence += evidence * evidence / 2
@@ -148,9 +156,20 @@ class Detector:
     @property
     def calm(self):
         """True while nothing speaks against learning."""
-        return self.deviating <= defaults.CLEAR_OF_8
+        return self.deviating <= defaults.CLEAR_OF_8 and self._often <= defaults.OFTEN
+
+    def alarm_begins(self):
+        """An alarm is told: how long must it be calm until it ends?"""
+        again = self._since < defaults.RETURN_ROWS
+        longer = min(self._clear_rows * defaults.CLEAR_GROWTH, defaults.CLEAR_MOST)
+        self._clear_rows = longer if again else defaults.CLEAR_ROWS
+        self._quiet_rows = 0
+
+    def alarm_ends(self):
+        """It has been calm for so long."""
+        self._since = 0
 
     def cleared(self):
         """While an alarm stands: True once the rows have been normal for long enough. Call it once a row."""
         self._quiet_rows = self._quiet_rows + 1 if self.deviating <= defaults.CLEAR_OF_8 else 0
-        return self._quiet_rows >= defaults.CLEAR_ROWS
+        return self._quiet_rows >= self._clear_rows

@@ -27,6 +27,7 @@ class Modes:
         self.source = floats(n)  # power that the last change of environment added to every mode
         self._last = floats(n)
         self.numbers = floats(capacity + 3)  # rows of each mode; count, noise (mean square), rows
+        self.drift = floats(capacity)  # of the mean log score of each mode since its calibration
         self.count = 0
         self.stale = 0  # bit mask of the modes that were not met since the environment changed
         self.distance = 0.0
@@ -37,6 +38,12 @@ class Modes:
         self.stale = 0
         for i in range(len(self.numbers)):
             self.numbers[i] = 0.0
+        self.forget_drift()
+
+    def forget_drift(self):
+        """The scores were calibrated anew."""
+        for mode in range(self.capacity):
+            self.drift[mode] = 0.0
 
     def square(self, a, b):
         """Mean square of the difference of two rows."""
@@ -122,6 +129,7 @@ class Modes:
         mode = self.count
         self.count += 1
         self.numbers[mode] = rows
+        self.drift[mode] = 0.0
         self.centers[mode][:] = x
         return mode
 
@@ -137,17 +145,19 @@ class Modes:
         keep, drop = self.centers[a], self.centers[b]
         for i in range(self.n):
             keep[i] += (drop[i] - keep[i]) * share
+        self.drift[a] += (self.drift[b] - self.drift[a]) * share
         numbers[a] += numbers[b]
         self.count -= 1
         low = (1 << b) - 1  # of the mask: modes above b move down by one
         self.stale = self.stale & low | self.stale >> 1 & ~low
         for mode in range(b, self.count):  # close the gap, keep the buffers
             numbers[mode] = numbers[mode + 1]
+            self.drift[mode] = self.drift[mode + 1]
             self.centers[mode][:] = self.centers[mode + 1]
 
     def buffers(self):
-        """What a restart needs: all centres and the numbers (float32)."""
-        return self.centers + [self.numbers]
+        """What a restart needs: all centres, the numbers and the drifts (float32)."""
+        return self.centers + [self.numbers, self.drift]
 
     def loaded(self):
         """The buffers were filled anew."""

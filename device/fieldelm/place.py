@@ -161,4 +161,5 @@ class Place:
         if not (self._roughness < self._roughest and threshold.sigma < defaults.DISAGREE + sqrt(2 / self._model.n)):
             return False
         threshold.finish(self._sigma)
+        self._modes.forget_drift()
         return True

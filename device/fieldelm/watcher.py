@@ -270,14 +270,17 @@ class Watcher:
         self._score()
         detector = self._detector
         x = self.features.x
+        nearest = self.modes.nearest(x)
+        self._threshold.turn_to(self.modes.drift[nearest])
         decision = detector.judge(self.score, x, self.state != "alarm")
         self.verdict = detector.verdict
         if self.verdict != "anomaly":
-            self.mode = self.modes.nearest(x)
+            self.mode = nearest
         worn = self.verdict != "anomaly" and self._wear.step(x, self.modes.centers[self.mode])
         if self.state == "alarm":
             if detector.cleared() and (not self._worn or self._wear.gone):
                 self.state = "watching"
+                detector.alarm_ends()
                 self._tell("alarm_cleared")
                 if self._worn:
                     self._wear.forgive()
@@ -313,8 +316,9 @@ class Watcher:
             self.model.learn_scored()
             self.learned = True
         if self.verdict == "normal":
-            self.modes.learn(x)
             self._threshold.follow(self.score)
+            drift = self._threshold.drift
+            self.modes.drift[self.modes.learn(x)] = drift
 
     def _decide(self, decision):
         if decision in BY_SHIFT:
@@ -333,6 +337,7 @@ class Watcher:
 
     def _alarm(self):
         self.state = "alarm"
+        self._detector.alarm_begins()
         self._asked = False
         self._tell("machine_alarm")
 
