@@ -422,12 +422,12 @@ def test_one_condition_that_drifts_does_not_raise_the_threshold_of_another():
 def test_nothing_is_learned_while_one_row_in_a_few_deviates():
     watcher, machine = commissioned()
     live(watcher, machine, 100)
-    for r in range(64):  # two of nine: never enough to be suspicious
-        machine.extra = broken if r % 9 < 2 else None
+    for r in range(80):  # three of ten: never enough to be suspicious
+        machine.extra = broken if r % 10 < 3 else None
         watcher.step(machine.spectrum(), r)
     learned, threshold = watcher.learned_rows, watcher.threshold
     for r in range(300):
-        machine.extra = broken if r % 9 < 2 else None
+        machine.extra = broken if r % 10 < 3 else None
         watcher.step(machine.spectrum(), r)
     assert watcher.learned_rows == learned and watcher.threshold == threshold and watcher.state == "watching"
 
