@@ -237,7 +237,7 @@ class Unpacker:
 
     def _raise_diagonal(self, buffer, first, step):
         h = self._watcher.model.h
-        top = 1 << (30 if h <= 32 else 29)  # P_TOP of native_modules/core/fixed_elm.c
+        top = 1 << (30 if h <= 32 else 29)  # P_TOP of native_modules/core/fixed_parts.h
         i = first
         for j in range(h):
             raised = buffer[i] + h * step / 2
