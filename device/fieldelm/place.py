@@ -36,7 +36,8 @@ class Place:
         self._prior = floats(model.n)  # variances before the change
         self._row = floats(model.n)
         self._at_first = Sift(model.n, room)
-        self._on_the_spot = None  # most places never change
+        spot = defaults.RELEARN_TRAIN_ROWS + defaults.RELEARN_CALIBRATION_ROWS
+        self._on_the_spot = Sift(model.n, bytearray(spot * (model.n + MARKS)))  # the old model is in the other room
         self.fresh = True
 
     def begin(self, train_rows, calibration_rows, fresh):
@@ -45,9 +46,6 @@ class Place:
         self.training = True
         self._to_train = train_rows
         self._to_calibrate = calibration_rows
-        if not fresh and self._on_the_spot is None:  # the old model is in the other room
-            spot = defaults.RELEARN_TRAIN_ROWS + defaults.RELEARN_CALIBRATION_ROWS
-            self._on_the_spot = Sift(self._model.n, bytearray(spot * (self._model.n + MARKS)))
         self._sift = self._at_first if fresh else self._on_the_spot
         self._sift.rows = 0
         self._again = defaults.SIFT_AGAIN
