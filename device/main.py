@@ -8,9 +8,6 @@ import gc
 import sys
 
 
-gc.threshold(4096)  # what construction leaves behind is cleared at once, so that the heap does not fall into pieces
-
-
 def open_board(path, open):
     """Read the configuration and open its board: (settings, ``open(settings)``). Raises fieldelm.config.ConfigError.
 

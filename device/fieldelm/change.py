@@ -22,17 +22,30 @@ from fieldelm.elm import floats
 _TOP = 4  # bands
 
 
+def _sort(values, count):
+    # the first `count` of a float buffer, in place: a list would take five times its memory just when it is scarce
+    for i in range(1, count):
+        value = values[i]
+        j = i
+        while j and values[j - 1] > value:
+            values[j] = values[j - 1]
+            j -= 1
+        values[j] = value
+
+
 class Change:
     """Mean of the anomalous rows since the change began. ``shift`` (float32, n) is valid after ``classify``.
 
-    ``origin``: lower edge of the first band, in widths of a band from 0 Hz.
+    ``origin``: lower edge of the first band, in widths of a band from 0 Hz. ``scratch``: two
+    float32 buffers of length n that others may use in between.
     """
 
-    def __init__(self, n, origin=0.0):
+    def __init__(self, n, origin, scratch):
         self.n = n
         self._origin = origin
         self.mean = floats(n)
         self.shift = floats(n)
+        self._levels, self._sorted = scratch
         self.reset()
 
     def reset(self):
@@ -74,25 +87,38 @@ class Change:
     def _sensor(self, reference, level, noise):
         # "gain", "noisy" or None
         n = self.n
-        shift = self.shift
-        error = 0.05 + defaults.GAIN_SPREAD * noise / sqrt(self.rows)
-        before = sorted([level(i, reference[i]) for i in range(n)])
-        after = sorted([level(i, self.mean[i]) for i in range(n)])
         if n < 8:
             return None
-        loud = sorted([shift[i] for i in range(n) if level(i, reference[i]) >= before[n - n // 4]])
-        middle = loud[len(loud) // 2]
+        shift = self.shift
+        error = 0.05 + defaults.GAIN_SPREAD * noise / sqrt(self.rows)
+        ordered = self._sorted
+        for i in range(n):
+            ordered[i] = level(i, self.mean[i])
+        _sort(ordered, n)
+        range_after = ordered[n * 9 // 10] - ordered[n // 10]
+        for i in range(n):
+            ordered[i] = level(i, reference[i])
+        _sort(ordered, n)
+        range_before = ordered[n * 9 // 10] - ordered[n // 10]
+        loud_level = ordered[n - n // 4]
+        count = 0
+        for i in range(n):
+            if level(i, reference[i]) >= loud_level:
+                ordered[count] = shift[i]
+                count += 1
+        _sort(ordered, count)
+        middle = ordered[count // 2]
         sign = 1 if middle > 0 else -1
         if (
             abs(middle) > defaults.SHIFT
-            and (loud[len(loud) * 9 // 10] - loud[len(loud) // 10]) / 2 < error
-            and -2 * error < min([sign * value for value in shift])
-            and max([sign * value for value in shift]) < abs(middle) + 2 * error
+            and (ordered[count * 9 // 10] - ordered[count // 10]) / 2 < error
+            and -2 * error < min(sign * value for value in shift)
+            and max(sign * value for value in shift) < abs(middle) + 2 * error
         ):
             return "gain"
         if (
-            (after[n * 9 // 10] - after[n // 10]) / 2 < defaults.FLAT + error
-            and (before[n * 9 // 10] - before[n // 10]) / 2 > 3 * defaults.FLAT
+            range_after / 2 < defaults.FLAT + error
+            and range_before / 2 > 3 * defaults.FLAT
             and self.mean_shift() > defaults.SHIFT
         ):
             return "noisy"
@@ -101,7 +127,7 @@ class Change:
     def _stretched(self, reference, level):
         # is the new spectrum the old one on another scale of frequency?
         n = self.n
-        total = sum([value * value for value in self.shift])
+        total = sum(value * value for value in self.shift)
         best = 1.0
         for percent in range(defaults.RATE_LEAST, defaults.RATE_MOST, 2):
             if abs(percent - 100) < defaults.RATE_APART:
@@ -130,10 +156,14 @@ class Change:
         # the test of the module's text for sign 1; for -1 the same with time reversed
         n = self.n
         shift = self.shift
-        levels = [level(i, before[i]) for i in range(n)]
-        middle = sorted(levels)[n // 2]
+        levels = self._levels
+        ordered = self._sorted
+        for i in range(n):
+            levels[i] = ordered[i] = level(i, before[i])
+        _sort(ordered, n)
+        middle = ordered[n // 2]
         risen = fallen = quiet = quiet_risen = 0
-        loud = []
+        loud = 0
         for i in range(n):
             rise = sign * shift[i] > defaults.SHIFT
             risen += rise
@@ -142,13 +172,18 @@ class Change:
                 quiet += 1
                 quiet_risen += rise
             else:
-                loud.append(sign * shift[i])
-        ordered = sorted([sign * value for value in shift])
-        loud.sort()
-        top = sum(ordered[-_TOP:]) / len(ordered[-_TOP:])
+                ordered[loud] = sign * shift[i]
+                loud += 1
+        _sort(ordered, loud)
+        loudest = max(ordered[loud // 2], 0.0)
+        for i in range(n):
+            ordered[i] = sign * shift[i]
+        _sort(ordered, n)
+        tops = min(_TOP, n)
+        top = sum(ordered[i] for i in range(n - tops, n)) / tops
         width = max(n // defaults.BROAD_PART, 1)
-        broad = max([sum([sign * value for value in shift[i : i + width]]) for i in range(n - width + 1)]) / width
-        strong = top - max(loud[len(loud) // 2], 0.0)
+        broad = max(sum(sign * shift[j] for j in range(i, i + width)) for i in range(n - width + 1)) / width
+        strong = top - loudest
         broad -= max(ordered[n // 2], 0.0)
         quiet_risen /= max(quiet, 1)
         if sign > 0:

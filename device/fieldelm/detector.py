@@ -30,10 +30,10 @@ def ones(bits):
 class Detector:
     """``verdict`` of the last row, ``suspect`` while anomalies are too many, ``change`` what they have in common."""
 
-    def __init__(self, n, threshold, modes, level, spectral, origin=0.0):
+    def __init__(self, n, threshold, modes, level, spectral, origin, scratch):
         self.threshold = threshold
         self.modes = modes
-        self.change = Change(n, origin)
+        self.change = Change(n, origin, scratch)
         self._level = level
         self._spectral = spectral
         self.reset()

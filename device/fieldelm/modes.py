@@ -106,11 +106,14 @@ class Modes:
         for other in range(self.count):
             if self.square(self.centers[other], center) > apart:  # else a fragment of the same condition
                 self.stale |= 1 << other
-        levels = [level(i, center[i]) for i in range(self.n)]
-        middle = sorted(levels)[self.n // 2]
+        source = self.source
         for i in range(self.n):
-            seen = levels[i] < middle and x[i] > center[i]
-            self.source[i] = exp(2 * level(i, x[i])) - exp(2 * levels[i]) if seen else 0.0
+            source[i] = level(i, center[i])
+        middle = sorted(source)[self.n // 2]
+        for i in range(self.n):
+            before = source[i]
+            seen = before < middle and x[i] > center[i]
+            source[i] = exp(2 * level(i, x[i])) - exp(2 * before) if seen else 0.0
 
     def expected(self, mode, level, out):
         """Fill ``out`` with what rows of ``mode`` should look like now: its centre, with the new source added if it is stale."""

@@ -49,6 +49,11 @@ class Node:
     """One node's life on its board. ``run`` returns when a recording has ended, else never."""
 
     def __init__(self, config, board):
+        sense = config["sense"]
+        if sense["kind"] == "waveform":  # the largest buffer comes first, while there is room in one piece
+            self._window = array("h", bytes(2 * sense["samples"] * board.sensor.axes))
+        else:
+            self._window = array("f", bytes(4 * sense["inputs"]))
         self.config = config
         self.board = board
         self.clock = board.clock
@@ -66,14 +71,9 @@ class Node:
         self.period_ms = int(config["sense"]["period_s"] * 1000)
         self.heartbeat_ms = config["link"]["heartbeat_s"] * 1000
         self._commands = None  # most nodes seldom hear one
-        sense = config["sense"]
         if sense["kind"] != board.sensor.kind:
             raise ValueError('sense: "kind" is "%s", but this sensor gives "%s"' % (sense["kind"], board.sensor.kind))
         self.watcher = Watcher(config, board.sensor)
-        if sense["kind"] == "waveform":
-            self._window = array("h", bytes(2 * sense["samples"] * board.sensor.axes))
-        else:
-            self._window = array("f", bytes(4 * sense["inputs"]))
         self.model_restored = self._restore_model()
         self._battery_is_low = False
         self._sensor_silent = False

@@ -24,7 +24,7 @@ class Place:
     ``fresh`` is False while relearning on the spot. ``training`` is True until the first rows are calibrated with.
     """
 
-    def __init__(self, model, threshold, modes, wear, level, spectral, room):
+    def __init__(self, model, threshold, modes, wear, level, spectral, room, scratch):
         self._model = model
         self._threshold = threshold
         self._modes = modes
@@ -32,8 +32,8 @@ class Place:
         self._level = level
         self._spectral = spectral
         self._roughest = defaults.ROUGHEST if spectral else defaults.STANDARD_LIMIT
-        self._squares = floats(model.n)  # of the residuals of the calibration rows
-        self._prior = floats(model.n)  # variances before the change
+        # squares of the residuals of the calibration rows, variances before the change
+        self._squares, self._prior = scratch
         self._row = floats(model.n)
         self._at_first = Sift(model.n, room)
         spot = defaults.RELEARN_TRAIN_ROWS + defaults.RELEARN_CALIBRATION_ROWS

@@ -61,11 +61,14 @@ class Watcher:
         spectral = features.kind != "features"
         self._wear = Wear(n)
         self._worn = False  # the alarm that stands is one of wear
-        self._detector = Detector(n, self._threshold, self.modes, features.level, spectral, features.origin)
+        scratch = (floats(n), floats(n))  # a place is learned or a change is classified, never both
+        self._detector = Detector(n, self._threshold, self.modes, features.level, spectral, features.origin, scratch)
         self._sensor_check = SensorCheck(features, sensor.full_scale, sensor.g_per_count)
         self._snapshot = Snapshot(self.model, (features, self.model, self._threshold, self.modes, self._wear))
         room = self._snapshot.old
-        self._place = Place(self.model, self._threshold, self.modes, self._wear, features.level, spectral, room)
+        self._place = Place(
+            self.model, self._threshold, self.modes, self._wear, features.level, spectral, room, scratch
+        )
         self.policy = learn["policy"]
         self._train_rows = learn["train_rows"]
         self._calibration_rows = learn["calibration_rows"]

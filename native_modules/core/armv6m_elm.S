@@ -337,7 +337,9 @@ end \name
 .endm
 
     gain fieldelm_armv6m_gain, 16
+    .pushsection .text.fieldelm, "ax", %progbits // for models of more than 32 hidden units: not worth the RAM
     gain fieldelm_armv6m_gain_large, 15
+    .popsection
 
 // void fieldelm_armv6m_downdate(int32_t *p, const int32_t *s, size_t h, int32_t down, int32_t raise)
 function fieldelm_armv6m_downdate

@@ -60,7 +60,7 @@ static inline FIELDELM_HOT void to_fixed(const uint32_t *from, size_t n, int32_t
     }
 }
 
-FIELDELM_HOT float fieldelm_fixed_square(const float *a, const float *b, size_t n) {
+float fieldelm_fixed_square(const float *a, const float *b, size_t n) {
     const uint32_t *from = (const uint32_t *)a, *other = (const uint32_t *)b;
     uint64_t sum = 0;
     for (const uint32_t *end = from + n; from < end; ++from, ++other) {

@@ -43,4 +43,7 @@ def test_on_the_emulated_pico(tool_chain, pico, expected):
     target = pico()
     target.enter()
     check(target, build.natmod("armv6m"), expected)
-    assert target.run("from fieldelm import kernels, kernel_test; print(kernel_test.wrong(kernels.native))").strip() == "None"
+    assert (
+        target.run("from fieldelm import kernels, kernel_test; print(kernel_test.wrong(kernels.native))").strip()
+        == "None"
+    )

@@ -119,7 +119,13 @@ def test_what_is_not_known_is_unknown_to_home_assistant(bench):
 def test_every_control_is_a_request_that_the_gateway_takes(told):
     bench, node = told
     bench.hear(node.alert())
-    values = {"policy": "never", "heartbeat_s": 600.0, "window_period_s": 30.0, "service": "ON", "threshold_factor": 1.5}
+    values = {
+        "policy": "never",
+        "heartbeat_s": 600.0,
+        "window_period_s": 30.0,
+        "service": "ON",
+        "threshold_factor": 1.5,
+    }
     pressed = []
     for key, component in _devices(bench)[1]["components"].items():
         if "command_topic" in component:

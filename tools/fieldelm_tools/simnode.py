@@ -23,8 +23,8 @@ from typing import Any
 
 from . import environment, rom
 
-HEAP = "224k"
-"""what a Pico leaves for data (192 kB), where the code runs in place (rom.py), and what pointers of 8 bytes take more"""
+HEAP = "192k"
+"""about what a Pico leaves, where the code runs in place (rom.py)"""
 HEAP_WITH_CODE = "480k"
 """the same and room for the code, which other ports of MicroPython keep in the heap"""
 RESTART = 64

@@ -168,19 +168,19 @@ def _keep(
     """Go on until Ctrl-C."""
     if args.speed is None:
         air.set_speed(KEEP_SPEED)
-    if not args.json:
-        console.print(
-            f"\nEverything is left running{'' if args.speed is not None else f', at {KEEP_SPEED:.0f} × real time'}."
-            f" Broker: {broker.host}:{broker.port}\n"
-            f"  mosquitto_sub -h {broker.host} -p {broker.port} -v -t '{network.BASE}/#'\n"
-            f"  {Path(sys.argv[0]).name} node list --config {config}\n"
-            f"Dashboard: http://{dashboard}/  (its commands need what"
-            f" `{Path(sys.argv[0]).name} gateway token --config {config}` prints)\n"
-            "Ctrl-C ends it.",
-            soft_wrap=True,
-        )
-    else:
-        places = f"broker {broker.url}, dashboard http://{dashboard}/, configuration {config}"
-        print(f"{places}; Ctrl-C ends it", file=sys.stderr, flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt):  # from the first word that says so
+        if not args.json:
+            console.print(
+                f"\nEverything is left running{'' if args.speed is not None else f', at {KEEP_SPEED:.0f} × real time'}."
+                f" Broker: {broker.host}:{broker.port}\n"
+                f"  mosquitto_sub -h {broker.host} -p {broker.port} -v -t '{network.BASE}/#'\n"
+                f"  {Path(sys.argv[0]).name} node list --config {config}\n"
+                f"Dashboard: http://{dashboard}/  (its commands need what"
+                f" `{Path(sys.argv[0]).name} gateway token --config {config}` prints)\n"
+                "Ctrl-C ends it.",
+                soft_wrap=True,
+            )
+        else:
+            places = f"broker {broker.url}, dashboard http://{dashboard}/, configuration {config}"
+            print(f"{places}; Ctrl-C ends it", file=sys.stderr, flush=True)
         stage.keep()
