@@ -189,9 +189,10 @@ def _app(settings, board):
     del kernel_test, fieldelm.kernel_test, sys.modules["fieldelm.kernel_test"]
     from fieldelm.node import Node
 
-    gc.threshold(-1)
     gc.collect()
-    return Node(settings, board)
+    node = Node(settings, board)
+    gc.threshold(-1)
+    return node
 
 
 def _safe_mode(board, starts, failed, path, open_board):
