@@ -25,7 +25,7 @@ from . import (
 )
 from .clock import HostClock, Instant, rfc3339
 from .errors import GatewayError, RequestError, UsageError
-from .nodes import Node, find
+from .nodes import Node, named
 from .store import Command, Store
 
 _POLL_S = 0.2
@@ -309,9 +309,7 @@ def _queue(
 ) -> Command:
     if not config.gateway.answers:
         raise UsageError("this gateway only listens ([gateway] answers): ask the one that answers the nodes")
-    node = find(store.nodes(), args.node)
-    if node is None:
-        raise UsageError(f"there is no node {args.node!r}: `fieldelm node list` shows them")
+    node = named(store.nodes(), args.node)
     # a node in the simulated air lives in another time; the gateway's own clock says when a command expires
     now_ms = max(HostClock().now().epoch_ms, node.last_seen_ms or 0)
     command = Command(

@@ -11,7 +11,7 @@ from . import commands, config as configuration, documents, maintenance, models
 from .clock import HostClock, Instant, rfc3339
 from .errors import GatewayError, UsageError
 from .node_cli import add_by
-from .nodes import Node, find
+from .nodes import Node, find, named
 from .store import Command, ModelRow, Store
 
 _POLL_S = 0.2
@@ -82,17 +82,10 @@ def _list(args: argparse.Namespace) -> int:
     return 0
 
 
-def _node(store: Store, wanted: str) -> Node:
-    node = find(store.nodes(), wanted)
-    if node is None:
-        raise UsageError(f"there is no node {wanted!r}: `fieldelm node list` shows them")
-    return node
-
-
 def _fetch(args: argparse.Namespace) -> int:
     config, store = _open(args)
     try:
-        node = _node(store, args.node)
+        node = named(store.nodes(), args.node)
         known = {row.model for row in store.models(node.row) if row.complete}
         command = queue(store, config, node, models.GET, {"model": 0, "offset": 0}, args.by)
 
@@ -108,7 +101,7 @@ def _fetch(args: argparse.Namespace) -> int:
 def _put(args: argparse.Namespace) -> int:
     config, store = _open(args)
     try:
-        node = _node(store, args.node)
+        node = named(store.nodes(), args.node)
         row = _chosen(store, args)
         command = queue(store, config, node, models.PUT, {"model": row.model, "total": row.total}, args.by)
 

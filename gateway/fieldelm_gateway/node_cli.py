@@ -12,7 +12,7 @@ from typing import Any
 
 from . import config as configuration, maintenance
 from .errors import GatewayError, UsageError
-from .nodes import Node, find
+from .nodes import named
 from .store import Store
 
 _POLL_S = 0.1
@@ -75,17 +75,10 @@ def _open(args: argparse.Namespace, *, create: bool = False) -> tuple[configurat
     return config, Store(config.database_path(), create=create)
 
 
-def _node(store: Store, wanted: str) -> Node:
-    node = find(store.nodes(), wanted)
-    if node is None:
-        raise UsageError(f"there is no node {wanted!r}: `fieldelm node list` shows them")
-    return node
-
-
 def _ask(args: argparse.Namespace) -> int:
     _, store = _open(args)
     try:
-        node = _node(store, args.node)
+        node = named(store.nodes(), args.node)
         names = maintenance.ARGUMENTS[args.action]
         given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
         number = f"cli-{secrets.token_hex(8)}"
@@ -113,7 +106,7 @@ def _report(store: Store, args: argparse.Namespace, number: int) -> int:
 def _remove(args: argparse.Namespace) -> int:
     config, store = _open(args)
     try:
-        node = _node(store, args.node)
+        node = named(store.nodes(), args.node)
         if not args.yes:
             raise UsageError(
                 f"this deletes the key and all records of {node.name} ({node.eui}): add --yes if you mean it"

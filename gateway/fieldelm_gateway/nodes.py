@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from .alarm import QUIET, Alarm
 from .cipher import Ccm
+from .errors import UsageError
 
 HEARTBEAT_UNKNOWN_S = 900
 
@@ -104,3 +105,11 @@ def find(nodes: Iterable[Node], wanted: str) -> Node | None:
         if wanted.lower() == node.eui or wanted == str(node.node_id):
             return node
     return None
+
+
+def named(nodes: Iterable[Node], wanted: str) -> Node:
+    """The node that a person on the command line means. Raises UsageError if there is none."""
+    node = find(nodes, wanted)
+    if node is None:
+        raise UsageError(f"there is no node {wanted!r}: `fieldelm node list` shows them")
+    return node

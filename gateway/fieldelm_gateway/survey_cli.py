@@ -19,7 +19,7 @@ from . import config as configuration, documents
 from .errors import GatewayError, UsageError
 from .model_cli import queue
 from .node_cli import add_by
-from .nodes import Node, find
+from .nodes import Node, named
 from .store import Command, Store
 
 _POLL_S = 0.1
@@ -79,9 +79,7 @@ def run(args: argparse.Namespace) -> int:
     config = configuration.load(configuration.find(args.config))
     store = Store(config.database_path())
     try:
-        node = find(store.nodes(), args.node)
-        if node is None:
-            raise UsageError(f"there is no node {args.node!r}: `fieldelm node list` shows them")
+        node = named(store.nodes(), args.node)
         installed = node.card.output_power
         if installed is None:
             raise GatewayError(f"{node.name} has not said yet with what power it transmits: wait for it, or restart it")

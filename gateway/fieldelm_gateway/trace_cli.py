@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .errors import GatewayError, UsageError
-from .nodes import find
+from .errors import GatewayError
+from .nodes import named
 from .store import Store
 
 _POLL_S = 0.2
@@ -16,9 +16,7 @@ _WIDTH = 40
 
 def newest(store: Store, wanted: str) -> dict[str, Any] | None:
     """The newest trace of a node, if there is one. Raises UsageError if there is no such node."""
-    node = find(store.nodes(), wanted)
-    if node is None:
-        raise UsageError(f"there is no node {wanted!r}: `fieldelm node list` shows them")
+    node = named(store.nodes(), wanted)
     text = store.query("SELECT trace_document FROM node WHERE id = ?", (node.row,))[0]["trace_document"]
     document: dict[str, Any] | None = json.loads(text) if text else None
     return document

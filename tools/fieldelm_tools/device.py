@@ -54,11 +54,11 @@ def fieldelm_about():
     try:
         import fieldelm_firmware as f
         r["build"], r["release"], r["board"] = f.BUILD, f.VERSION, f.BOARD
-    except Exception:
+    except (ImportError, AttributeError):
         try:
             import board
             r["board"] = board.description()["name"]
-        except Exception:
+        except Exception:  # none, or one of the board's owner, who may have written anything
             pass
     print(json.dumps(r))
 fieldelm_about()
