@@ -2,16 +2,36 @@
 
 from fieldelm import codes, duty, frame, kernels, payloads
 from fieldelm.link import Link
+from fieldelm.settings import Settings
 from fieldelm.storage import Counters
+
+
+class _Configured:
+    # what the settings want of a node
+
+    def __init__(self, config):
+        self.config = config
+
+
+def _restore(config):
+    # what commands have set: a gateway expects the tag that it has asked for; the power is that of the installation
+    output_power = config["radio"]["output_power"]
+    try:
+        Settings(_Configured(config)).restore()
+    except Exception:  # they are what may have failed
+        pass
+    config["radio"]["output_power"] = output_power
 
 
 def report(config, board):
     """Send a STATUS with the state ``safe_mode``; return whether a gateway has acknowledged it.
 
-    Only the radio, the counters and the key are used. Raises OSError if one of them fails.
+    Only the radio, the counters, the key and, where they are sound, the settings are used. Raises OSError if the radio or
+    the flash fails.
     """
     if config["role"] != "node":
         return False
+    _restore(config)
     link = Link(config, board.radio, board.clock, Counters("counters"))
     values = {}
     for name, _ in payloads.STATUS:

@@ -47,7 +47,9 @@ def test_takes_or_refuses_mutations(make, tmp_path, seed):
 @pytest.mark.nightly
 @pytest.mark.parametrize("make", PARSERS, ids=lambda make: make.__name__)
 def test_takes_or_refuses_mutations_all_night(make, tmp_path, seed):
-    assert _feed(make, tmp_path, seed + 1, _NIGHTLY, _NIGHTLY_S) > 5 * _NIGHTLY_S
+    done = _feed(make, tmp_path, seed + 1, _NIGHTLY, _NIGHTLY_S)
+    print(f"{make.__name__}: {done} inputs")
+    assert done > 5 * _NIGHTLY_S
 
 
 @pytest.mark.parametrize("make", PARSERS, ids=lambda make: make.__name__)

@@ -1,10 +1,12 @@
 """fieldelm.boot: what stands between power-on and the app, and that nothing there locks anybody out or ends for good."""
 
 import os
+from binascii import unhexlify
 
-from pico import USB, Pico, machine, time
+from pico import EUI, USB, Pico, machine, time
 
 from fieldelm import codes, frame, payloads
+from fieldelm.settings import Settings
 from fieldelm.storage import Record
 
 
@@ -73,6 +75,38 @@ def test_three_failed_starts_lead_to_safe_mode_and_an_hour_later_out_of_it():
     pico.app(lambda board: board.clock.sleep_ms(60000) or _stop_after(pico, 5))
     assert pico.start() == "REPL"
     assert pico.boot.Starts().failed == 0
+
+
+def test_safe_mode_is_told_under_the_tag_that_a_command_has_set():
+    pico = Pico()
+    config = pico.config()
+    config.update({"link": {"tag_bytes": 4, "heartbeat_s": 900}, "radio": {"output_power": 14}})
+
+    class Commanded:
+        configured = staticmethod(lambda name: None)
+        stored = staticmethod(lambda record, parts: record.store(parts) or True)
+
+    Commanded.config = config
+    settings = Settings(Commanded)
+    numbers = [settings.number(name) for name in ("link.tag_bytes", "link.heartbeat_s", "radio.output_power")]
+    assert settings.set(dict(zip(numbers, (8, 600, 2)))) == "ok"
+    pico.boot.Starts().count(3)
+    assert pico.start() == "reset"
+    data = pico.radio.sent[0][2]
+    assert len(data) == frame.header_bytes(frame.STATUS) + payloads.size(payloads.STATUS) + 8
+    buffer = bytearray(data)
+    start, _ = frame.open_into(
+        buffer, len(data), pico.gateway.cipher, bytearray(13), unhexlify(EUI), 1, frame.UPLINK, 8
+    )
+    status = payloads.unpack(payloads.STATUS, buffer, start)
+    assert codes.STATES[status["state"]] == "safe_mode" and status["heartbeat_s"] == 600
+    # spoilt settings do not keep it from being told
+    for twin in "ab":
+        with open("settings." + twin, "wb") as file:
+            file.write(b"spoilt by what has failed")
+    pico.boot.Starts().count(3)
+    assert pico.start() == "reset"
+    assert len(pico.radio.sent[-1][2]) == len(data) - 4
 
 
 def _stop_after(pico, cycles):
