@@ -21,7 +21,7 @@ DAILY_S = 86_400
 
 
 def daily_path(path: Path) -> Path:
-    """The small copy beside the database: nodes, keys, counters and commands."""
+    """The small copy beside the database, renewed every day and with every new key: nodes, keys, counters and commands."""
     return path.with_name(path.name + ".nodes")
 
 

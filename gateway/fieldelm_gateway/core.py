@@ -103,6 +103,7 @@ class Core:
         """when the last round ended: who supervises sees whether it is stuck"""
         self._keeper = retention.Keeper(config.retention, store)
         self._copied_ms: int | None = None
+        self._copied_keys: set[tuple[str, int, str]] = set()
         self._connections_told = 0
 
     def run(self) -> None:
@@ -191,6 +192,8 @@ class Core:
                 self._availability.restore(node, now)
                 if node.status_document:
                     self._remember(state.topics.node_state(node.eui), node.status_document, publish=False)
+        if not self._keys() <= self._copied_keys:
+            self._copied_ms = None  # a new node or key must be in the copy: without it the node would be lost
         present = {node.eui for node in nodes}
         for gone in known.values():
             if gone.eui not in present:
@@ -398,15 +401,20 @@ class Core:
         self._outbox_full = full
 
     def _tidy(self, now: Instant) -> None:
-        # between the frames: keep the log short, and once a day copy what must never be lost
+        # between the frames: keep the log short, and once a day, or when a key is new, copy what must never be lost
         try:
             self._keeper.step(now)
             if self._copied_ms is None or now.monotonic_ms - self._copied_ms >= backup.DAILY_S * 1000:
                 self._copied_ms = now.monotonic_ms
+                self._copied_keys = self._keys()
                 if self.state.rows:
                     backup.write_daily(self.state.store.path)
         except TransientError as error:
             log.debug("database: %s", error)
+
+    def _keys(self) -> set[tuple[str, int, str]]:
+        # which keys there are: EUI, slot and check value
+        return {(node.eui, slot.key_id, slot.check) for node in self.state.rows.values() for slot in node.keys}
 
     def _health(self, now: Instant) -> str:
         state = self.state

@@ -20,7 +20,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from . import numbers
+from . import numbers, removed
 from .errors import UsageError
 from .nodes import find
 from .store import Store
@@ -30,7 +30,8 @@ FORM = "fieldelm keys"
 VERSION = 1
 LEAST_PASSPHRASE = 12
 _N, _R, _P = 1 << 16, 8, 1  # 64 MB, half a second on a Raspberry Pi (RFC 7914)
-_MOST_N = 1 << 20
+_MOST_MEMORY = 1 << 28  # a file from elsewhere must not take all there is: 128 n r bytes, p times as long
+_MOST_P = 16
 _SALT_BYTES, _NONCE_BYTES, _KEY_BYTES = 16, 12, 32
 _MOST_BYTES = 64_000_000
 _SIGN = 1 << 63
@@ -118,8 +119,10 @@ def open_file(file: Path, passphrase: str) -> dict[str, Any]:
         sealed = base64.b64decode(document.pop("data"), validate=True)
         if document["form"] != FORM or document["version"] != VERSION:
             raise ValueError("another form or version")
-        limits = {"n": _MOST_N, "r": 32, "p": 16}
-        if any(not isinstance(document[name], int) or not 1 <= document[name] <= most for name, most in limits.items()):
+        n, r, p = (document[name] for name in ("n", "r", "p"))
+        if not all(isinstance(value, int) and value > 0 for value in (n, r, p)):
+            raise ValueError("parameters")
+        if 128 * n * r > _MOST_MEMORY or p > _MOST_P:
             raise ValueError("parameters")
         cipher, nonce = _cipher(passphrase, document), bytes.fromhex(document["nonce"])
     except OSError as error:
@@ -170,6 +173,8 @@ def _bring_node(store: Store, connection: sqlite3.Connection, given: Mapping[str
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [(known.row, *(key[name] for name in columns)) for key in theirs],
     )
+    if what == "new":
+        removed.recall(store, given["eui"])
     if what != "merged":
         connection.execute(
             "UPDATE node SET tag_bytes = ?, tag_next = ?, status_counter = NULL, status_key_id = NULL WHERE id = ?",

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from . import alarm, documents, home_assistant, requests
+from . import alarm, documents, home_assistant, removed, requests
 from .alarm import Alarm, Mark
 from .clock import Instant, rfc3339
 from .config import GatewayConfig
@@ -270,6 +270,7 @@ def note_command(
 
 def remove(store: Store, config: GatewayConfig, node: Node, now_ms: int) -> None:
     """Forget a node with all that is known of it, here, on MQTT and in Home Assistant; inside a transaction."""
+    removed.remember(store, node)
     store.write("DELETE FROM node WHERE id = ?", (node.row,))
     for topic in home_assistant.topics_left(config, documents.Topics(config.base_topic()), node.eui):
         store.add_message(topic, "", now_ms, retain=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import config as configuration, maintenance
+from . import config as configuration, maintenance, removed
 from .errors import GatewayError, UsageError
 from .nodes import named
 from .store import Store
@@ -120,7 +120,7 @@ def _remove(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
-    _, store = _open(args, create=True)
+    config, store = _open(args, create=True)
     try:
         card = json.loads(args.file.read_text(encoding="utf-8"))
         eui, node_id, name = str(card["eui"]), int(card["node_id"]), str(card.get("name") or card["eui"])
@@ -133,7 +133,13 @@ def _add(args: argparse.Namespace) -> int:
     try:
         with store.transaction():
             store.add_node(eui, node_id, name, args.location, tag_bytes, key, time.time_ns() // 1_000_000)
+            known = removed.recall(store, eui)
     finally:
         store.close()
     print(f"node {node_id}  EUI {eui}  {name}")
+    if not known and config.gateway.answers:
+        print(
+            f"if a gateway number {config.gateway.number} whose database is lost has answered it before, set another number "
+            "under [gateway] before this one starts"
+        )
     return 0

@@ -234,6 +234,8 @@ def _status(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> N
 
 def _hello(batch: Batch, verified: Verified) -> Node:
     node, last_sequence = documents.read_hello(verified.node, verified.plain)
+    if verified.counter < (verified.slot.highest or 0):
+        return verified.node  # held back on the way: what the node says now is known
     batch.cards_changed = True
     if verified.slot.last_sequence is None:
         slot = replace(verified.slot, last_sequence=last_sequence)

@@ -574,3 +574,128 @@ def test_counters_that_are_imported_while_a_frame_is_decided_stand(two, tmp_path
     assert other.rows("SELECT highest FROM node_key") == [(61,)]
     assert other.hear(late) is None  # heard before the export
     assert [event["id"] for event in other.outbox("/event")] == [f"{node.eui}-{node.key_check}-1"]
+
+
+# removed and added again, lost, held back
+
+
+def command_line(bench, *words):
+    config = bench.folder / "gateway.toml"
+    if not config.exists():
+        config.write_text(f'[database]\npath = "{bench.path}"\n[[radio]]\nkind = "air"\n')
+    asked = subprocess.run(
+        [sys.executable, "-m", "fieldelm_tools.cli", *map(str, words), "--config", config],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert asked.returncode == 0, asked.stderr
+    return asked.stdout
+
+
+def test_a_node_that_is_removed_and_added_again_goes_on_with_its_counters(bench):
+    node = bench.node()
+    recorded = [node.hello(), *(node.alert() for _ in range(5)), node.status(ack=True)]
+    answers = bench.hear_all(recorded)
+    bench.request("retrain", id="1", node="fan")
+    bench.hear(node.response(node.open_command(bench.hear(node.status()))))
+    told = len(bench.outbox("/event"))
+    command_line(bench, "node", "remove", "fan", "--yes")
+    bench.tick()
+    assert bench.rows("SELECT * FROM node") == []
+    said = command_line(bench, "node", "add", bench.folder / "nodes" / "fan" / "config.json")
+    assert "another number" not in said
+    bench.request("identify", id="2", node="fan")
+    # played back, they would be answered by other texts under the same nonces
+    assert bench.hear_all(recorded) == [None] * len(recorded)
+    assert None not in answers
+    assert bench.drops == {"replayed": len(recorded)}
+    assert len(bench.outbox("/event")) == told
+    assert node.open_command(bench.hear(node.alert()))["command_sequence"] == 2  # a node does not repeat the one before
+    assert bench.outbox("/event")[-1]["id"] == f"{node.eui}-{node.key_check}-6"
+
+
+def test_a_node_that_is_added_with_another_key_begins_anew(bench):
+    node = bench.node()
+    for _ in range(70):
+        bench.hear(node.status())
+    command_line(bench, "node", "remove", "fan", "--yes")
+    path = bench.folder / "nodes" / "fan" / "config.json"
+    given = json.loads(path.read_text())
+    path.write_text(json.dumps(given | {"keys": {"0": "0123456789abcdef0123456789abcdef"}}))
+    said = command_line(bench, "node", "add", path)
+    assert "set another number under [gateway]" in said  # who knows what was answered under this key
+    node.use_key(0, bytes.fromhex("0123456789abcdef0123456789abcdef"))
+    node.counter = 0
+    assert node.open(bench.hear(node.hello()))[0] == frame.ACK
+
+
+def test_a_removed_node_that_is_imported_again_is_not_taken_back_in_time(two, tmp_path):
+    one, other = two
+    node = one.node()
+    one.hear(node.alert())
+    carry(two, tmp_path / "keys")
+    later = [node.alert() for _ in range(3)]
+    other.hear_all(later)
+    command_line(other, "node", "remove", "fan", "--yes")
+    other.tick(11_000)
+    carry(two, tmp_path / "keys")
+    other.core.tally.drops.clear()
+    assert other.hear_all(later) == [None] * 3
+    assert other.drops == {"replayed": 3}
+    assert node.open(other.hear(node.alert()), gateway=2)[0] == frame.ACK
+
+
+def test_a_new_key_is_in_the_small_copy_before_the_day_is_over(bench):
+    node = bench.node()
+    bench.tick()
+    copy = backup.daily_path(bench.path)
+
+    def keys():
+        with sqlite3.connect(copy) as connection:
+            return {row[0] for row in connection.execute("SELECT key FROM node_key")}
+
+    assert keys() == {node.key}
+    command = rotate(bench, node)
+    bench.hear(node.response(command))
+    use(node, command)
+    bench.tick()
+    assert keys() == {bytes.fromhex(given["keys"]["0"]) for given in [config_of(bench, "fan")]} | {node.key}
+    other = bench.node("pump")
+    bench.tick()
+    assert other.key in keys()
+    # the database is lost: both are heard
+    bench.close()
+    for ending in ("", "-wal", "-shm"):
+        bench.path.with_name(bench.path.name + ending).unlink(missing_ok=True)
+    bench.path.write_bytes(b"no database" * 1000)
+    backup.recover(bench.path, bench.config.gateway.number)
+    bench.start()
+    bench.hear_all([node.alert(), other.alert()])
+    assert bench.drops == {}
+    assert len(bench.outbox("/event")) == 2
+
+
+def config_of(bench, name):
+    return json.loads((bench.folder / "nodes" / name / "config.json").read_text())
+
+
+def test_a_hello_that_was_held_back_does_not_tell_of_the_present(bench):
+    node = bench.node()
+    bench.hear(node.hello())
+    held_back = node.hello(heartbeat_s=10, output_power=-9)
+    bench.hear(node.hello(heartbeat_s=600))
+    bench.hear(held_back)
+    assert bench.drops == {}
+    assert bench.rows("SELECT heartbeat_s FROM node") == [(600,)]
+
+
+def test_a_key_file_does_not_say_how_much_memory_is_taken(two, tmp_path):
+    file = tmp_path / "keys.json"
+    keyfile.export(two[0].store, file, PASSPHRASE)
+    document = json.loads(file.read_text())
+    for change in ({"n": 1 << 20, "r": 32}, {"r": 1 << 20}, {"p": 1 << 20}, {"n": 0}, {"r": True, "n": "x"}):
+        file.write_text(json.dumps(document | change))
+        with pytest.raises(UsageError, match="no file that"):
+            keyfile.open_file(file, PASSPHRASE)
