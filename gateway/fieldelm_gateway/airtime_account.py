@@ -8,7 +8,8 @@ from fieldelm import duty, regions
 
 from .clock import Instant
 from .config import Radio
-from .store import AirtimeRow, Store
+from .rows import AirtimeRow
+from .store import Store
 
 ROUTINE: int = duty.WARNING
 ALARM: int = duty.ALARM

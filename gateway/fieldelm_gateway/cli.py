@@ -26,7 +26,8 @@ from . import (
 from .clock import HostClock, Instant, rfc3339
 from .errors import GatewayError, RequestError, UsageError
 from .nodes import Node, named
-from .store import Command, Store
+from .rows import Command
+from .store import Store
 
 _POLL_S = 0.2
 DONE, FAILED = 0, 1

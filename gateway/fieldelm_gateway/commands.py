@@ -8,7 +8,7 @@ from fieldelm import codes, config as node_config, payloads
 
 from .errors import RequestError
 from .nodes import Node
-from .store import Command
+from .rows import Command
 
 # models.py sends the two about models
 COMMANDS = tuple(name for name in codes.COMMANDS if name and not name.startswith("model_"))

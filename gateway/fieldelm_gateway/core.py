@@ -31,8 +31,9 @@ from .live import Live
 from .nodes import Node
 from .publisher import Published, Publisher
 from .requests import Request
+from .rows import REST, Command
 from .state import Batch, State
-from .store import REST, Command, Store
+from .store import Store
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 """The JSON objects that go to MQTT (docs/reference/mqtt.md). Each carries an integer `schema`."""
 
 import dataclasses
-import functools
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,7 +12,8 @@ from .config import GatewayConfig
 from .errors import PermanentError
 from .ingress import Uplink
 from .nodes import Card, Node
-from .store import Command
+from .rows import Command
+from .tables import Table
 from .verify import Verified
 
 SCHEMA = 1
@@ -108,15 +108,15 @@ class Topics:
         return topic.removeprefix(f"{self._base}/request/")
 
 
-_size = functools.cache(payloads.size)
+_ALERT, _STATUS = Table(payloads.ALERT), Table(payloads.STATUS)
+_HELLO, _RESPONSE, _TRACE = Table(payloads.HELLO), Table(payloads.RESPONSE), Table(payloads.TRACE)
+_ANSWERS = {command: Table(table) for command, table in payloads.ANSWERS.items()}
 
 
-def _unpack(table: Any, plain: bytes) -> dict[str, int]:
-    size = _size(table)
-    if len(plain) != size:
-        raise PayloadError(f"{len(plain)} bytes of payload, not {size}")
-    values: dict[str, int] = payloads.unpack(table, plain)
-    return values
+def _unpack(table: Table, plain: bytes) -> dict[str, int]:
+    if len(plain) != table.size:
+        raise PayloadError(f"{len(plain)} bytes of payload, not {table.size}")
+    return table.unpack(plain)
 
 
 def _name(names: tuple[Any, ...], number: int, what: str) -> Any:
@@ -170,7 +170,7 @@ class Alert:
 
 def read_alert(plain: bytes) -> Alert:
     """Raises PayloadError."""
-    values = _unpack(payloads.ALERT, plain)
+    values = _unpack(_ALERT, plain)
     return Alert(
         type=_name(codes.EVENTS, values["event"], "event"),
         severity=_name(codes.SEVERITIES, values["severity"], "severity"),
@@ -223,7 +223,7 @@ def event(verified: Verified, uplink: Uplink, alert: Alert, sequence: int) -> di
 
 def status(verified: Verified, uplink: Uplink) -> dict[str, Any]:
     """The document of a STATUS. Raises PayloadError."""
-    values = _unpack(payloads.STATUS, verified.plain)
+    values = _unpack(_STATUS, verified.plain)
     node = verified.node
     return {
         "schema": SCHEMA,
@@ -259,7 +259,7 @@ def status(verified: Verified, uplink: Uplink) -> dict[str, Any]:
 
 def read_hello(node: Node, plain: bytes) -> tuple[Node, int]:
     """The node with what its HELLO tells, and the low 16 bits of its last event sequence. Raises PayloadError."""
-    values = _unpack(payloads.HELLO, plain)
+    values = _unpack(_HELLO, plain)
     _name(codes.SENSOR_FAULTS, values["reports_fault"], "sensor fault")
     firmware = values["firmware"]
     card = dataclasses.replace(
@@ -281,14 +281,14 @@ def read_hello(node: Node, plain: bytes) -> tuple[Node, int]:
 
 def read_response(plain: bytes) -> dict[str, int]:
     """A RESPONSE's own fields; data may follow them. Raises PayloadError."""
-    return _unpack(payloads.RESPONSE, plain[: payloads.size(payloads.RESPONSE)])
+    return _unpack(_RESPONSE, plain[: _RESPONSE.size])
 
 
 def read_answer(command: str, plain: bytes) -> dict[str, Any] | None:
     """What follows the fields of a RESPONSE whose result is ok. Raises PayloadError."""
-    if command not in payloads.ANSWERS:
+    if command not in _ANSWERS:
         return None
-    values = _unpack(payloads.ANSWERS[command], plain[payloads.size(payloads.RESPONSE) :])
+    values = _unpack(_ANSWERS[command], plain[_RESPONSE.size :])
     known = _name(payloads.CONFIG_KEYS, values["key"], "key")
     if known is None:
         raise PayloadError("key 0 does not exist")
@@ -313,10 +313,10 @@ class TracePart:
 
 def read_trace(plain: bytes) -> TracePart:
     """Raises PayloadError."""
-    size = payloads.size(payloads.TRACE)
+    size = _TRACE.size
     if len(plain) <= size:
         raise PayloadError(f"{len(plain)} bytes of payload, not more than {size}")
-    head: dict[str, int] = payloads.unpack(payloads.TRACE, plain)
+    head: dict[str, int] = _TRACE.unpack(plain)
     data = plain[size : size + max(head["total"] - head["first"], 0)]
     if not data:
         raise PayloadError(f"band {head['first']} of {head['total']}")

@@ -7,7 +7,7 @@ from fieldelm import frame, payloads
 from .airtime_account import ROUTINE
 from .commands import pack
 from .nodes import KeySlot, Node
-from .store import Command
+from .rows import Command
 
 REPEAT_MS = 10_000
 

@@ -9,15 +9,18 @@ import time
 
 import serial
 
-from fieldelm import frame, modem_framing as modem, payloads
+from fieldelm import frame, modem_framing as modem
 
 from .clock import Clock
 from .config import Radio as RadioConfig
 from .errors import RadioLostError
 from .ingress import Deliver, RadioCounters, Uplink, airtime_us
+from .tables import Table
 
 log = logging.getLogger(__name__)
 
+_TABLES = {kind: Table(table) for kind, table in modem.TABLES.items()}
+_CRC_BYTES = 4  # of room that the framing wants behind a message
 _ANSWER_DELAY_MS = 1000
 _READ_S = 0.1
 _WRITE_S = 0.5
@@ -114,11 +117,11 @@ class SerialRadio:
 
     @staticmethod
     def _encoded(kind: int, fields: dict[str, int], data: bytes = b"") -> bytes:
-        message, out = bytearray(modem.MAX_MESSAGE), bytearray(modem.MAX_ENCODED)
-        message[0] = kind
-        end = payloads.pack_into(modem.TABLES[kind], message, 1, fields)
-        message[end : end + len(data)] = data
-        return bytes(out[: modem.encode_into(out, message, end + len(data))])
+        out = bytearray(modem.MAX_ENCODED)
+        message = bytearray((kind,)) + _TABLES[kind].pack(fields) + data
+        length = len(message)
+        message += bytes(_CRC_BYTES)
+        return bytes(out[: modem.encode_into(out, message, length)])
 
     def _write(self, data: bytes) -> None:
         with self._writing:
@@ -128,14 +131,14 @@ class SerialRadio:
             port.write(data)
 
     def _take(self, message: memoryview) -> None:
-        table = modem.TABLES.get(message[0])
-        if table is None or len(message) < 1 + payloads.size(table):
+        table = _TABLES.get(message[0])
+        if table is None or len(message) < 1 + table.size:
             self.counters.serial_garbage += 1
             return
-        fields = payloads.unpack(table, message, 1)
+        fields = table.unpack(message, 1)
         match message[0]:
             case modem.UPLINK:
-                data = bytes(message[1 + payloads.size(table) :])
+                data = bytes(message[1 + table.size :])
                 if len(data) > frame.MAX_BYTES:  # no radio hears so long a frame
                     self.counters.serial_garbage += 1
                 else:

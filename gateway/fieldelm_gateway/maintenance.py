@@ -16,8 +16,9 @@ from .config import GatewayConfig
 from .errors import RequestError
 from .nodes import Node
 from .requests import Request
+from .rows import REST, Command, MaintenanceRow
 from .state import Batch, State
-from .store import REST, Command, MaintenanceRow, Store
+from .store import Store
 
 _MOST_TEXT = 500
 _MOST_NAME = 64

@@ -12,7 +12,8 @@ from .clock import HostClock, Instant, rfc3339
 from .errors import GatewayError, UsageError
 from .node_cli import add_by
 from .nodes import Node, find, named
-from .store import Command, ModelRow, Store
+from .rows import Command, ModelRow
+from .store import Store
 
 _POLL_S = 0.2
 

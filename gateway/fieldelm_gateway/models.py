@@ -14,8 +14,9 @@ from fieldelm import codes, frame, payloads
 from . import documents, downlink
 from .ingress import Uplink
 from .nodes import Node
+from .rows import Command, ModelRow
 from .state import Batch, State
-from .store import Command, ModelRow, Store
+from .store import Store
 from .verify import Verified
 
 GET, PUT = "model_get", "model_put"

@@ -19,7 +19,8 @@ from .broker import GREETING_S, Arrived, Bell, Confirmed, Connection, ProtocolRe
 from .config import GatewayConfig
 from .errors import BrokerLostError, GatewayError
 from .requests import Request
-from .store import EVENTS, REST, OutboxRow, Store
+from .rows import EVENTS, REST, OutboxRow
+from .store import Store
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from . import commands
 from .errors import RequestError
 from .nodes import Node, find
-from .store import Command
+from .rows import Command
 
 _MOST_BYTES = 4096
 _MOST_ID = 128

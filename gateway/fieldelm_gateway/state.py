@@ -11,8 +11,9 @@ from .documents import Topics, TracePart
 from .downlink import Exchange
 from .ingress import Radio, Uplink, airtime_us
 from .nodes import Node
+from .rows import EVENTS, REST, AirtimeRow, OutboxRow, Writes
 from .security import Guard
-from .store import EVENTS, REST, AirtimeRow, OutboxRow, Store, Writes
+from .store import Store
 
 _ANSWERED_MS = 1000
 """from the end of an uplink to its answer"""

@@ -4,171 +4,20 @@ import dataclasses
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from fieldelm import payloads
-
-from . import alarm, database
+from . import alarm, database, rounds
 from .cipher import Ccm, check_value
 from .errors import DatabaseError, RequestError, UsageError
 from .nodes import Card, KeySlot, Node
+from .rows import EVENTS, REST, TAG_KEY, AirtimeRow, Command, MaintenanceRow, ModelRow, OutboxRow, Writes
 
-EVENTS, REST = 0, 1  # lanes of the outbox
-TAG_KEY = next(n for n, key in enumerate(payloads.CONFIG_KEYS) if key and key[1] == "tag_bytes")
-_SIGN = 1 << 63
-_CARD = tuple(field.name for field in dataclasses.fields(Card))
-
-
-@dataclass(frozen=True, slots=True)
-class FrameRow:
-    """One line of the log."""
-
-    node: int
-    received_ms: int
-    synced: bool
-    radio: str
-    type: int
-    key_id: int
-    counter: int
-    rssi: int
-    snr: float
-    payload: bytes
-    outcome: str
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """One event."""
-
-    node: int
-    key_check: str
-    sequence: int
-    event_ms: int
-    received_ms: int
-    type: str
-    severity: str
-    document: str
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
-    """One message for the broker; `id` is 0 until it is stored."""
-
-    id: int
-    lane: int
-    topic: str
-    payload: str
-    retain: bool
-    created_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command that waits for its node to speak. `sequence` is 0 until it is stored."""
-
-    id: int
-    request_id: str
-    node: int
-    command: str
-    arguments: Mapping[str, int]
-    sequence: int
-    created_ms: int
-    expires_ms: int
-    attempts: int = 0
-    state: str = "waiting"
-    result: str | None = None
-    answer: Mapping[str, Any] | None = None
-    """what the node said beside the result"""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRow:
-    """A copy of what a node has learned, whole or in part."""
-
-    model: int
-    """CRC-32 of the whole"""
-    node: int | None
-    """it comes from this one; None: that was removed"""
-    eui: str
-    name: str
-    total: int
-    data: bytes
-    """what has come, from the beginning"""
-    begun_ms: int
-    heard_ms: int = 0
-    reminders: int = 0
-
-    @property
-    def complete(self) -> bool:
-        """Whether all of it is here."""
-        return len(self.data) == self.total
-
-
-@dataclass(frozen=True, slots=True)
-class AirtimeRow:
-    """What a radio has transmitted in one minute."""
-
-    radio: str
-    slot: int
-    """0 to 60, used in turn"""
-    minute: int
-    """since 1970"""
-    synced: bool
-    airtime_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class MaintenanceRow:
-    """What somebody did."""
-
-    node: int
-    request_id: str
-    done_ms: int
-    who: str
-    via: str
-    action: str
-    event_id: str | None
-    document: str
-
-
-@dataclass(slots=True)
-class Writes:
-    """What one transaction writes."""
-
-    frames: list[FrameRow] = field(default_factory=list)
-    events: list[EventRow] = field(default_factory=list)
-    outbox: list[OutboxRow] = field(default_factory=list)
-    published: list[int] = field(default_factory=list)
-    """rows of the outbox that the broker has confirmed"""
-    nodes: dict[int, Node] = field(default_factory=dict)
-    """by row"""
-    commands_new: list[Command] = field(default_factory=list)
-    commands_sent: list[int] = field(default_factory=list)
-    commands_finished: list[tuple[int, str, str | None, int]] = field(default_factory=list)
-    """id, state, result, time"""
-    commands_answers: list[tuple[str, int]] = field(default_factory=list)
-    """what a node said beside the result, JSON; id"""
-    keys_adopted: list[tuple[str, int, int]] = field(default_factory=list)
-    """check value that names the events, row of the node, key id: it was heard, and the others are given up"""
-    tags: list[tuple[int, int | None, int]] = field(default_factory=list)
-    """length of a node's tags, the other one while that is being changed, row of the node"""
-    traces: list[tuple[str, int]] = field(default_factory=list)
-    """document, row of the node"""
-    models: list[ModelRow] = field(default_factory=list)
-    maintenance: list[MaintenanceRow] = field(default_factory=list)
-    described: list[Node] = field(default_factory=list)
-    """nodes with another name, location or shaft speed"""
-    inbox_answers: list[tuple[str, int]] = field(default_factory=list)
-    """answer, row"""
-    airtime: dict[str, AirtimeRow] = field(default_factory=dict)
-    """by radio: the minute that an answer ends in, with what was in it before"""
-
-    def __bool__(self) -> bool:
-        return any(getattr(self, name) for name in self.__slots__)
+_NEXT_SEQUENCE = (
+    "UPDATE node SET last_command_sequence = last_command_sequence % 65535 + 1 WHERE id = ?"
+    " RETURNING last_command_sequence"
+)
 
 
 class Store:
@@ -231,7 +80,7 @@ class Store:
                 check=row["origin"] or check_value(row["key"]),
                 cipher=Ccm(row["key"]),
                 highest=row["highest"],
-                seen=row["seen"] + 2 * _SIGN if row["seen"] < 0 else row["seen"],
+                seen=row["seen"] + 2 * rounds.SIGN if row["seen"] < 0 else row["seen"],
                 last_sequence=row["last_sequence"],
                 pending=row["key"] if row["pending"] else None,
             )
@@ -245,7 +94,7 @@ class Store:
                 location=row["location"],
                 tag_bytes=row["tag_bytes"],
                 keys=tuple(keys.get(row["id"], ())),
-                card=Card(**{name: row[name] for name in _CARD}),
+                card=Card(**{name: row[name] for name in rounds.CARD}),
                 last_seen_ms=row["last_seen_ms"],
                 status=None if row["status_counter"] is None else (row["status_key_id"], row["status_counter"]),
                 status_document=row["status_document"],
@@ -302,7 +151,10 @@ class Store:
 
     def add_maintenance(self, row: MaintenanceRow) -> None:
         """What somebody did; inside a transaction."""
-        self.write(_INSERT_MAINTENANCE, _values(row))
+        try:
+            rounds.put_maintenance(self._connection, [row])
+        except sqlite3.Error as error:
+            raise database.explain(self.path, error) from None
 
     def add_message(self, topic: str, payload: str, now_ms: int, *, retain: bool = False) -> None:
         """A message for the broker, written beside the running gateway; inside a transaction."""
@@ -395,7 +247,10 @@ class Store:
 
     def put_airtime(self, row: AirtimeRow) -> None:
         """A minute of a radio; inside a transaction."""
-        self.write(_PUT_AIRTIME, _values(row))
+        try:
+            rounds.put_airtime(self._connection, [row])
+        except sqlite3.Error as error:
+            raise database.explain(self.path, error) from None
 
     def outbox_counts(self) -> tuple[int, int]:
         """Messages waiting: events, the rest."""
@@ -424,89 +279,11 @@ class Store:
         None, and nothing is written, if another program has written since `changed_elsewhere` returned `version`: `writes` holds
         whole keys with their counters, and would put them over another key's, or over counters that were imported.
         """
-        connection = self._connection
-        with database.transaction(connection, self.path):
+        with database.transaction(self._connection, self.path):
             if self.changed_elsewhere() != version:
                 return None
-            connection.executemany(_INSERT_FRAME, [_values(row) for row in writes.frames])
-            connection.executemany(_INSERT_EVENT, [_values(row) for row in writes.events])
-            connection.executemany(
-                "INSERT INTO outbox (lane, topic, payload, retain, created_ms) VALUES (?, ?, ?, ?, ?)",
-                [(row.lane, row.topic, row.payload, row.retain, row.created_ms) for row in writes.outbox],
-            )
-            connection.executemany("DELETE FROM outbox WHERE id = ?", [(number,) for number in writes.published])
-            connection.executemany(_UPDATE_NODE, [_node_values(node) for node in writes.nodes.values()])
-            connection.executemany(
-                _UPDATE_KEY, [values for node in writes.nodes.values() for values in _key_values(node)]
-            )
-            connection.executemany(
-                "UPDATE command SET attempts = attempts + 1 WHERE id = ?",
-                [(number,) for number in writes.commands_sent],
-            )
-            connection.executemany(
-                "UPDATE command SET state = ?, result = ?, finished_ms = ? WHERE id = ?",
-                [(state, result, now_ms, number) for number, state, result, now_ms in writes.commands_finished],
-            )
-            connection.executemany("UPDATE command SET answer = ? WHERE id = ?", writes.commands_answers)
-            for origin, node, key_id in writes.keys_adopted:
-                connection.execute(
-                    "UPDATE node_key SET pending = 0, origin = ? WHERE node = ? AND key_id = ?", (origin, node, key_id)
-                )
-                connection.execute("DELETE FROM node_key WHERE node = ? AND key_id <> ?", (node, key_id))
-            connection.executemany("UPDATE node SET tag_bytes = ?, tag_next = ? WHERE id = ?", writes.tags)
-            connection.executemany("UPDATE node SET trace_document = ? WHERE id = ?", writes.traces)
-            connection.executemany(_INSERT_MAINTENANCE, [_values(row) for row in writes.maintenance])
-            connection.executemany(
-                "UPDATE OR IGNORE node SET name = ?, location = ?, shaft_hz = ? WHERE id = ?",
-                [(node.name, node.location, node.shaft_hz, node.row) for node in writes.described],
-            )
-            connection.executemany("UPDATE inbox SET answer = ? WHERE id = ?", writes.inbox_answers)
-            for row in writes.models:
-                connection.execute(_PUT_MODEL, _values(row))
-                if row.complete:
-                    connection.execute(_FORGET_MODELS, (row.eui, row.eui))
-            connection.executemany(_PUT_AIRTIME, [_values(row) for row in writes.airtime.values()])
+            rounds.write(self._connection, writes)
             return [self.add_command(command) for command in writes.commands_new]
-
-
-def _insert(table: str, row: type) -> str:
-    names = [field.name for field in dataclasses.fields(row)]
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
-
-
-_INSERT_FRAME = _insert("frame", FrameRow)
-_INSERT_EVENT = _insert("event", EventRow)
-_INSERT_MAINTENANCE = _insert("maintenance", MaintenanceRow)
-_PUT_AIRTIME = _insert("airtime", AirtimeRow).replace("INSERT", "INSERT OR REPLACE", 1)
-_PUT_MODEL = _insert("model", ModelRow).replace("INSERT", "INSERT OR REPLACE", 1)
-_FORGET_MODELS = (  # a node's newest eight stay
-    "DELETE FROM model WHERE eui = ? AND model NOT IN (SELECT model FROM model WHERE eui = ? ORDER BY begun_ms DESC LIMIT 8)"
-)
-_UPDATE_NODE = (
-    "UPDATE node SET last_seen_ms = ?, status_key_id = ?, status_counter = ?, status_document = ?, "  # noqa: S608
-    "alarm_document = ?, " + ", ".join(f"{name} = ?" for name in _CARD) + " WHERE id = ?"
-)
-_NEXT_SEQUENCE = (
-    "UPDATE node SET last_command_sequence = last_command_sequence % 65535 + 1 WHERE id = ?"
-    " RETURNING last_command_sequence"
-)
-_UPDATE_KEY = "UPDATE node_key SET highest = ?, seen = ?, last_sequence = ? WHERE node = ? AND key_id = ?"
-
-
-def _values(row: FrameRow | EventRow | MaintenanceRow | AirtimeRow | ModelRow) -> tuple[object, ...]:
-    return tuple(getattr(row, name) for name in row.__slots__)
-
-
-def _node_values(node: Node) -> tuple[object, ...]:
-    key_id, counter = node.status or (None, None)
-    card = [getattr(node.card, name) for name in _CARD]
-    return (node.last_seen_ms, key_id, counter, node.status_document, alarm.dump(node.alarm), *card, node.row)
-
-
-def _key_values(node: Node) -> Iterable[tuple[object, ...]]:
-    for slot in node.keys:
-        seen = slot.seen - 2 * _SIGN if slot.seen >= _SIGN else slot.seen
-        yield (slot.highest, seen, slot.last_sequence, node.row, slot.key_id)
 
 
 def _command(row: sqlite3.Row) -> Command:

@@ -20,7 +20,8 @@ from .errors import GatewayError, UsageError
 from .model_cli import queue
 from .node_cli import add_by
 from .nodes import Node, named
-from .store import Command, Store
+from .rows import Command
+from .store import Store
 
 _POLL_S = 0.1
 _LEVELS = (14, 11, 8, 5, 2)

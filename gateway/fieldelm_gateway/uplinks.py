@@ -9,9 +9,9 @@ from . import airtime_account, commands, documents, downlink, models
 from .downlink import Exchange
 from .ingress import Uplink
 from .nodes import Node
+from .rows import EVENTS, REST, TAG_KEY, Command, EventRow, FrameRow
 from .security import Suspicion
 from .state import Batch, State
-from .store import EVENTS, REST, TAG_KEY, Command, EventRow, FrameRow
 from .values import replace
 from .verify import ReplayError, Verified, verify
 

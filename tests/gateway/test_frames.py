@@ -1,12 +1,14 @@
 """The frame vectors on CPython with `cryptography`, and what every alert looks like."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 
-from fieldelm import codes, frame, payloads
+from fieldelm import codes, frame, modem_framing, payloads
 from fieldelm_gateway.cipher import Ccm, check_value
+from fieldelm_gateway.tables import Table
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "frames.json").read_text())
 
@@ -70,3 +72,28 @@ def test_every_string_of_an_alert_fits_its_bits():
     assert len(codes.SEVERITIES) <= 1 << widths["severity"]
     assert len(codes.VERDICTS) <= 1 << widths["verdict"]
     assert len(codes.POLICIES) <= 1 << widths["policy"]
+
+
+TABLES = [
+    payloads.ALERT,
+    payloads.STATUS,
+    payloads.HELLO,
+    payloads.TRACE,
+    payloads.RESPONSE,
+    *modem_framing.TABLES.values(),
+]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: "-".join(str(name) for name, _ in table)[:40] or "empty")
+def test_tables_are_read_and_written_as_a_node_does(table):
+    quick, generator = Table(table), random.Random(1)
+    assert quick.size == payloads.size(table)
+    for _ in range(200):
+        data = generator.randbytes(quick.size + 3)
+        values = payloads.unpack(table, data, 3)
+        assert quick.unpack(data, 3) == values
+        if not any(isinstance(name, tuple) for name, _ in table):
+            assert quick.pack(values) == data[3:]
+    if quick.size:
+        with pytest.raises(ValueError, match="too short"):
+            quick.unpack(bytes(quick.size - 1))

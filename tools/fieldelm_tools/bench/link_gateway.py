@@ -15,7 +15,8 @@ from fieldelm_gateway.config import GatewayConfig, Radio as RadioConfig
 from fieldelm_gateway.core import Core, Inbox
 from fieldelm_gateway.ingress import RadioCounters, Uplink
 from fieldelm_gateway.publisher import Published, Publisher
-from fieldelm_gateway.store import EVENTS, REST, Store
+from fieldelm_gateway.rows import EVENTS, REST
+from fieldelm_gateway.store import Store
 
 EPOCH_MS = 1_767_225_600_000  # 2026-01-01
 _TAKE = 128
