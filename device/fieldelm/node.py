@@ -110,8 +110,15 @@ class Node:
             return self.watcher.load(file, self._model.length)
 
     def adopt_model(self):
-        """Store the model that has come over the air and is in the watcher's buffers, and go on with it; False if that fails."""
-        return self.stored(self._model, self.watcher._snapshot.save(0)) and self._restore_model()
+        """Store the model that has come over the air and is in the watcher's buffers, and go on with it.
+
+        False if that fails: the node goes on with the model that it stored last, or learns one.
+        """
+        if self.stored(self._model, self.watcher._snapshot.save(0)) and self._restore_model():
+            return True
+        if not self._restore_model():
+            self.watcher.commission()
+        return False
 
     def save_model(self):
         """Store model, thresholds and detector; called between windows only, since a flash write stalls sampling.

@@ -147,6 +147,38 @@ def test_a_model_of_another_kind_or_damaged_is_refused_and_the_node_keeps_its_ow
     assert node.watcher.state == "watching" and abs(node.watcher._threshold.calibrated_sigma - sigma) < 1e-6
 
 
+def test_a_model_that_flash_cannot_take_leaves_the_node_with_its_own_or_learning():
+    node, keeper = commissioned()
+    assert node._restore_model()
+    data = packed(node)
+    node.watcher.model.weight[0] *= 2
+    other = packed(node)  # of the same kind
+    assert other != data and node._restore_model()
+    weight = node.watcher.model.weight[0]
+
+    def full(parts):
+        raise OSError(28)
+
+    node._model.store = full
+    keeper.hands_out = other
+    ask(node, PUT, struct.pack("<IH", crc32(other), len(other)))
+    assert keeper.results == ["refused"]
+    assert node.watcher.state == "watching" and abs(node.watcher.model.weight[0] - weight) < 0.2 * weight
+    del node
+    wipe()
+    fresh, keeper = node_and_keeper()
+    for _ in range(5):
+        fresh.cycle()
+    fresh._model.store = full
+    keeper.hands_out = data
+    ask(fresh, PUT, struct.pack("<IH", crc32(data), len(data)))
+    assert keeper.results == ["refused"] and fresh.watcher.state == "commissioning"
+    del fresh._model.store
+    while fresh.watcher.state == "commissioning":
+        fresh.cycle()
+    assert fresh.watcher.state == "watching"
+
+
 def test_nothing_learned_nothing_sent():
     node, keeper = node_and_keeper()
     ask(node, GET, struct.pack("<IH", 0, 0))
