@@ -142,3 +142,55 @@ def test_cycles_leave_the_heap_as_it_was():
         live(3)
         gc.collect()
         assert gc.mem_alloc() - before < 256, gc.mem_alloc() - before
+
+
+def test_of_an_episode_that_waits_the_first_and_the_last_arrive_whatever_is_lost():
+    seed(6)
+    board, node = _rig(loss=60)
+    gateway, events = board.gateway, node.events
+    pair = ("machine_alarm", "alarm_cleared")
+    heard = set()
+
+    def waiting():
+        return [events._sequence(i) for i in range(len(events)) if codes.EVENTS[events._code(i)] in pair]
+
+    def take():
+        for kind, _, payload, _ in gateway.heard:
+            if kind == frame.ALERT:
+                heard.add(payloads.unpack(payloads.ALERT, payload)["sequence"])
+        gateway.heard.clear()
+
+    born, thinned = [], []
+    for _ in range(40):  # an alarm that flaps for half an hour, while the gateway is heard badly, or not at all
+        board.radio.loss = (60, 100)[randrange(2)]
+        for i in range(14):
+            before = waiting()
+            node._queue(pair[i % 2])
+            born.append(node.counters.sequence)
+            now = waiting()
+            gone = [sequence for sequence in before if sequence not in now]
+            assert now[-1] == born[-1] and len(gone) <= 1
+            if gone:  # neither the first nor the last of what waits; each goes once
+                assert len(before) > 1 and gone[0] != before[0] and gone[0] not in thinned
+            thinned += gone
+            until = board.clock.ms + randrange(20, 240) * 1000
+            while board.clock.ms < until:
+                node.cycle()
+            take()
+        board.radio.loss = 60
+        until = board.clock.ms + 5 * _HOUR_MS
+        while board.clock.ms < until:
+            node.cycle()
+            if not randrange(60):
+                take()
+        if not len(events):
+            take()
+            assert born[-1] in heard, "the last word of the alarm"
+    board.radio.loss = 0
+    while len(events):
+        node.cycle()
+    take()
+    missing = [sequence for sequence in born if sequence not in heard]
+    assert events.lost == 0 and events.coalesced == len(thinned) > 100
+    assert all([sequence in thinned for sequence in missing]), "what was not thinned out arrives"
+    assert born[-1] in heard and born[0] in heard
