@@ -153,6 +153,38 @@ def test_one_command_draws_the_life_that_the_page_tells(tmp_path: Path, capsys: 
     assert life.WORN_FROM < month[1][1] < life.WORN_FROM + 10 * DAY
 
 
+def test_a_run_goes_on_where_it_stopped_unless_code_or_options_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def part(name: str, *, fails: bool = False) -> everything.Part:
+        def make(_fan: object, _out: Path, quick: bool) -> dict[str, object] | None:
+            made.append(name)
+            if fails:
+                raise FieldelmError("no power")
+            return None if name == "picture" else {"figure": 7, "quickly": quick}
+
+        return make
+
+    parts = {"picture": part("picture"), "figures": part("figures"), "last": part("last", fails=True)}
+    monkeypatch.setattr(everything, "PARTS", parts)
+    command = ["bench", "all", "--out", str(tmp_path)]
+    assert cli.main(command) == 1
+    assert "last is left out: no power" in capsys.readouterr().err
+    parts["last"] = part("last")
+    assert cli.main(command) == 0
+    assert made == ["picture", "figures", "last", "last"]
+    assert capsys.readouterr().err.count("as made before") == 2
+    result = json.loads((tmp_path / "figures.json").read_text())
+    assert result["figure"] == 7 and result["made"]["quick"] is False
+    (tmp_path / "figures.json").unlink()
+    assert cli.main(command) == 0 and made[4:] == ["figures"]
+    assert cli.main([*command, "--quick"]) == 0 and len(made) == 8
+    monkeypatch.setattr(everything, "CODE", ("device",))
+    assert cli.main([*command, "--quick"]) == 0 and len(made) == 11
+
+
 def test_documentation_is_not_written_from_a_quick_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "all", "--quick", "--docs", str(tmp_path)]) == 2
     assert "leave one of them out" in capsys.readouterr().err

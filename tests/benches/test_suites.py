@@ -3,16 +3,17 @@
 import json
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from fieldelm_tools import cli
-from fieldelm_tools.bench import suites
+from fieldelm_tools.bench import recorded_suites, suites
 from fieldelm_tools.bench.cooling_fan import CoolingFan, find
 from fieldelm_tools.bench.node import Node, Settings
-from fieldelm_tools.bench.streams import bootstrap
-from fieldelm_tools.bench.suites import Outcome
+from fieldelm_tools.bench.scenario import Outcome
+from fieldelm_tools.bench.streams import apart, bootstrap
 from fieldelm_tools.errors import UsageError
 
 
@@ -90,11 +91,86 @@ def test_the_learner_takes_a_bounded_heap() -> None:
         assert node.heap_bytes() < 24_000 + 8_928  # beside the model's own, which tests/learning measures
 
 
+def test_values_of_sensors_are_watched_whatever_they_are_made_of() -> None:
+    found = {o.scenario: o for o in run("features")}
+    for sensors in ("3 sensors", "6 sensors"):
+        for process in ("independent", "AR(1)", "daily period"):
+            assert found[f"{sensors}, {process}, healthy"].false_alarms == 0
+        for process in ("independent", "AR(1)", "load-driven", "daily period"):
+            shifted = found[f"{sensors}, {process}, shift of 5 sigma"]
+            assert shifted.delay is not None and shifted.delay <= 2 * 144, shifted
+            still = found[f"{sensors}, {process}, all stuck"]
+            assert still.delay is not None and still.more["named"] == "stuck", still
+
+
 def test_bootstrap_keeps_neighbours_and_is_repeatable() -> None:
     rows = np.arange(100)[:, None]
     drawn = bootstrap(rows, 64, np.random.default_rng(1))[:, 0]
     assert all(np.diff(block).tolist() == [1] * 15 for block in drawn.reshape(4, 16))
     assert np.array_equal(drawn, bootstrap(rows, 64, np.random.default_rng(1))[:, 0])
+
+
+def test_parts_of_a_recording_share_no_block() -> None:
+    rows = np.arange(300)
+    train, calibration, rest = apart(rows, (64, 40), np.random.default_rng(1))
+    assert (len(train), len(calibration), len(rest)) == (64, 40, 288 - 64 - 48)
+    blocks = [set(part // 16) for part in (train, calibration, rest)]
+    assert sum(map(len, blocks)) == len(set.union(*blocks)) == 18
+    with pytest.raises(ValueError, match="300 rows are too few for 288 and a rest"):
+        apart(rows, (288,), np.random.default_rng(1))
+
+
+class Spy(Node):
+    """A node whose rows are kept: as those of training, of calibration, and others."""
+
+    spied: ClassVar[list["Spy"]] = []
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.given: list[np.ndarray] = []
+        self.spied.append(self)
+
+    def live(self, rows: np.ndarray) -> np.ndarray:
+        self.given.append(np.asarray(rows))
+        return super().live(rows)
+
+    def score(self, rows: np.ndarray) -> np.ndarray:
+        self.given.append(np.asarray(rows))
+        return super().score(rows)
+
+    def parts(self) -> list[set[bytes]]:
+        # the upper half of the bins is left out: `season` changes it
+        rows = [row[:255].tobytes() for given in self.given for row in given.astype("<f4")]
+        train = self.settings.train_rows
+        until = train + self.settings.calibration_rows
+        return [set(rows[:train]), set(rows[train:until]), set(rows[until:])]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("suite", "scenario"),
+    [
+        ("drift", "silent to noisy, h"),
+        ("drift", "moved, then damage1 m"),
+        ("drift", "2,000 stationary rows, silentA l"),
+        ("drift", "as recorded, noisy h"),
+        ("drift", "season of 3 dB"),
+        ("poison", "relearned with 20 % damaged rows, m damage1"),
+        ("poison", "commissioned with 20 % damaged rows, m damage1"),
+        ("idle", "stopped for 20,000 rows"),
+        ("modes", "random speeds, then damage1"),
+    ],
+)
+def test_rows_trained_on_calibrated_with_and_tested_on_are_different_ones(
+    fan: CoolingFan, monkeypatch: pytest.MonkeyPatch, suite: str, scenario: str
+) -> None:
+    monkeypatch.setattr(Spy, "spied", [])
+    monkeypatch.setattr(recorded_suites, "Node", Spy)
+    run(suite, fan, scenario)
+    (spy,) = Spy.spied
+    train, calibration, test = spy.parts()
+    assert len(train) == spy.settings.train_rows and len(calibration) == spy.settings.calibration_rows
+    assert test and not (train & calibration or train & test or calibration & test)
 
 
 @pytest.mark.data

@@ -6,7 +6,9 @@ from typing import Any
 
 from . import accuracy, suites
 from .cooling_fan import CoolingFan
-from .suites import Outcome
+from .figures import Figures
+from .node import warn
+from .scenario import Outcome
 
 ABLATIONS: dict[str, tuple[tuple[str, float], ...]] = {
     "nothing: as it is": (),
@@ -47,16 +49,21 @@ def _row(what: str, suite: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 def ablate(names: Sequence[str], fan: CoolingFan | None, quick: bool, seeds: int | None) -> dict[str, Any]:
     """A row for each ablation and suite, and with recordings one for the tasks after retraining (suite "")."""
-    rows = []
+
+    def on_tasks(what: str) -> Figures | None:
+        if fan is None:
+            return None
+        found = accuracy.retrained(fan, 1, ABLATIONS[what])
+        warn(f"tasks without {what}: AUC {found.auc:.4f}, balanced accuracy {found.balanced_accuracy:.3f}")
+        return found
+
     with ThreadPoolExecutor(suites.JOBS) as pool:
-        on_tasks = (
-            dict(zip(ABLATIONS, pool.map(lambda o: accuracy.retrained(fan, 1, o), ABLATIONS.values()), strict=True))
-            if fan
-            else {}
-        )
-    for what, overrides in ABLATIONS.items():
-        if what in on_tasks:
-            rows.append({"ablation": what, "suite": "", **on_tasks[what].document()})
+        tasks = list(pool.map(on_tasks, ABLATIONS))
+    rows = []
+    for (what, overrides), found in zip(ABLATIONS.items(), tasks, strict=True):
+        if found is not None:
+            rows.append({"ablation": what, "suite": "", **found.document()})
+        warn(f"suites without {what}")
         outcomes = suites.run(names, fan, quick, seeds, overrides)
         rows += [_row(what, suite, mine) for suite in names if (mine := [o for o in outcomes if o.suite == suite])]
     return {"ablation": rows}

@@ -10,7 +10,8 @@ from typing import Any
 from ..errors import UsageError
 from . import accuracy, report, suites
 from .cooling_fan import CONFOUND, CoolingFan, find
-from .suites import SUITES, Outcome
+from .scenario import Outcome
+from .suites import SUITES
 
 SEEDS = (1, 2, 3)
 
@@ -52,6 +53,10 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     if args.seeds is not None and not 1 <= args.seeds <= 1000:
         raise UsageError(f"--seeds {args.seeds}: give a whole number from 1 to 1000")
+    if (args.suite or args.ablation) and args.features != "bands":
+        raise UsageError(f"--features {args.features}: the suites are lived through by the node as it is: leave it out")
+    if args.ablation and args.peers:
+        raise UsageError("--ablation and --peers: what is taken away is the node's: leave one of them out")
     folders(args.plot, args.csv)
     if args.suite or args.ablation:
         document, outcomes = _suites(args)

@@ -1,11 +1,13 @@
 """`fieldelm bench all`: every table and every plot of the documentation, in one command.
 
 Each part writes `OUT/NAME.json`, the tables as CSV and the plots as SVG. With `--docs` results, tables and pictures go into
-the documentation's pages, too (report.py).
+the documentation's pages, too (report.py). A part that was made of the same code and recordings before is not made again,
+so a run that was interrupted goes on where it stopped: `OUT/made.json` says of each part what it was made of.
 """
 
 import argparse
 import contextlib
+import hashlib
 import io
 import json
 import platform
@@ -29,6 +31,9 @@ ABLATION_SUITES = ("drift", "poison", "idle", "wear", "modes", "healthy")
 ABLATION_SEEDS = 1
 Part = Callable[[CoolingFan | None, Path, bool], dict[str, Any] | None]
 IMAGES = "images"
+MADE = "made.json"
+CODE = ("device", "boards", "native_modules", "gateway", "tools")
+"""Folders that any part may depend on."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,30 +56,74 @@ def run(args: argparse.Namespace) -> int:
     accuracy_cli.folders(args.out)
     failed = 0
     for name in wanted:
+        source = _source(fan if name in RECORDED else None, quick=args.quick)
+        kept = _is_made(args.out, name, source)
         began = time.monotonic()
         try:
-            document = PARTS[name](fan, args.out, args.quick)
+            document = _kept(args.out, name) if kept else PARTS[name](fan, args.out, args.quick)
         except FieldelmError as error:
             print(f"bench all: {name} is left out: {error}", file=sys.stderr)
             failed += 1
             continue
-        if document is not None:
-            document["made"] = {
-                "seconds": round(time.monotonic() - began),
-                "quick": args.quick,
-                "kernels": environment.micropython().kernels,
-                "machine": platform.machine(),
-                "revision": _revision(),
-            }
-            (args.out / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        seconds = round(time.monotonic() - began)
+        if not kept:
+            _keep(args.out, name, document, {"source": source, "seconds": seconds, "quick": args.quick})
         for table in report.RENDER[name](document) if name in report.RENDER and document else []:
             table.write_csv(args.out)
             accuracy_cli.show([table])
-        print(f"bench all: {name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        how = f"as made before, in {args.out}" if kept else f"{seconds} s"
+        print(f"bench all: {name}: {how}", file=sys.stderr, flush=True)
     if args.docs:
         for page in publish(args.out, args.docs):
             print(f"page: {page}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _source(fan: CoolingFan | None, *, quick: bool) -> str:
+    """What a part is made of: the code of node, kernels, gateway and benches, the interpreter, the recordings."""
+    root = environment.repository_root()
+    digest = hashlib.sha256(f"{quick} {environment.micropython()}".encode())
+    for folder in CODE:
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in (".py", ".c", ".h", ".S"):
+                digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    for path in sorted(fan.folder.glob(f"{fan.size}_*.zip")) if fan else []:
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+    return digest.hexdigest()
+
+
+def _made(out: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return dict(json.loads((out / MADE).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def _is_made(out: Path, name: str, source: str) -> bool:
+    made = _made(out).get(name, {})
+    return made.get("source") == source and (not made["result"] or (out / made["result"]).is_file())
+
+
+def _keep(out: Path, name: str, document: dict[str, Any] | None, made: dict[str, Any]) -> None:
+    made["result"] = "" if document is None else f"{name}.json"
+    if document is not None:
+        document["made"] = {
+            "seconds": made["seconds"],
+            "quick": made["quick"],
+            "kernels": environment.micropython().kernels,
+            "machine": platform.machine(),
+            "revision": _revision(),
+        }
+        (out / made["result"]).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    (out / MADE).write_text(json.dumps({**_made(out), name: made}, indent=1) + "\n", encoding="utf-8")
+
+
+def _kept(out: Path, name: str) -> dict[str, Any] | None:
+    path = out / f"{name}.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    except ValueError:
+        raise FieldelmError(f"{path} is damaged: delete it and {out / MADE}") from None
 
 
 def _revision() -> str:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .computed_suites import waveform
 from .node import Node, Settings, events
 from .plots import lived_through
 from .streams import DAY, Plant, band_sigma, grow_band
-from .suites import waveform
 
 Rows = NDArray[Any]
 SEED = 3000

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from fieldelm import defaults
 
 from . import peers
+from .computed_suites import simulated_machine
 from .cooling_fan import RATE_HZ, CoolingFan
 from .figures import peer_threshold
 from .node import Node, Settings, events, warn
-from .streams import DAY, Plant, band_sigma, bootstrap, grow_band, season
-from .suites import CALIBRATE, JOBS, TRAIN, TROUBLE, simulated_machine
+from .recorded_suites import ARRIVAL
+from .scenario import CALIBRATE, COMMISSION, TRAIN, TROUBLE
+from .streams import DAY, Plant, apart, band_sigma, bootstrap, grow_band, season
+from .suites import JOBS
 
 Rows = NDArray[Any]
 NODE = "Fieldelm"
@@ -134,19 +137,19 @@ def seasonal(fan: CoolingFan, seed: int, quick: bool) -> Stream:
     """All bands of the upper half drift by 3 dB and back: nothing is to be found."""
     rows = 2000 if quick else 6000
     recording, random = fan.recording("m", "normal", "silentA"), np.random.default_rng(seed)
-    stream = season(bootstrap(recording, rows, random))
-    return Stream(Settings(rate_hz=RATE_HZ, seed=seed + 1), recording[: TRAIN + CALIBRATE], stream, None)
+    *commission, rest = apart(recording, COMMISSION, random)
+    stream = season(bootstrap(rest, rows, random))
+    return Stream(Settings(rate_hz=RATE_HZ, seed=seed + 1), np.concatenate(commission), stream, None)
 
 
 def moved(fan: CoolingFan, speed: str, seed: int) -> Stream:
-    """Commissioned in the quiet room at one speed, then beside the ventilation fan, where all is normal again.
-
-    No row to calibrate with is one that was trained on, as a bootstrap of few blocks would have it: that ruins thresholds.
-    """
+    """Commissioned in the quiet room at one speed, then beside the ventilation fan, where all is normal again."""
     random = np.random.default_rng(seed)
     quiet, noisy = (fan.recording(speed, "normal", place) for place in ("silentA", "noisy"))
-    train = quiet[: TRAIN + CALIBRATE]
-    stream = np.concatenate([bootstrap(quiet, 200, random), bootstrap(noisy, MOVED_ROWS, random)])
+    *commission, rest = apart(quiet, COMMISSION, random)
+    arrival, beside = apart(noisy, (ARRIVAL,), random)
+    stream = np.concatenate([bootstrap(rest, 200, random), arrival, bootstrap(beside, MOVED_ROWS - ARRIVAL, random)])
+    train = np.concatenate(commission)
     return Stream(Settings(rate_hz=RATE_HZ, seed=seed + 1), train, stream, 200, "environment_changed")
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .. import replay_plot
 from .node import events, states, verdicts
-from .suites import Outcome
+from .scenario import Outcome
 
 WIDTH, ROW, LEFT = 900, 26, 200
 _MOST = 1500

@@ -1,11 +1,13 @@
 """Streams of rows for the suites: block bootstrap of recordings, and a machine that is computed.
 
-Block bootstrap (H. R. Künsch, Annals of Statistics 17(3), 1989): blocks of 16 neighbouring rows are drawn with
-replacement, so rows keep their neighbours and a stream may be longer than its recording.
+Block bootstrap (E. Carlstein, Annals of Statistics 14(3), 1986): a recording is cut into blocks of 16 neighbouring rows, which
+are drawn with replacement, so rows keep their neighbours and a stream may be longer than its recording. What a node is trained
+on, what its threshold is set with and what it is tested on are drawn from different blocks (`apart`): a row that was
+learned is no test, and a threshold set with rows that were learned is too low.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,28 @@ BINS = 255
 Rows = NDArray[Any]
 
 
+def apart(rows: Rows, counts: Sequence[int], random: np.random.Generator) -> list[Rows]:
+    """Disjoint parts of a recording: for each count so many rows, in blocks drawn without replacement; last, all other blocks.
+
+    Raises ValueError if the recording has too few blocks for them.
+    """
+    blocks = random.permutation(len(rows) // BLOCK)
+    parts, first = [], 0
+    for count in (*counts, None):
+        last = len(blocks) if count is None else first + -(-count // BLOCK)
+        if last > len(blocks) or first == len(blocks):
+            raise ValueError(f"{len(rows)} rows are too few for {sum(counts)} and a rest")
+        index = (BLOCK * blocks[first:last, None] + np.arange(BLOCK)).reshape(-1)
+        parts.append(np.asarray(rows[index[:count]]))
+        first = last
+    return parts
+
+
 def bootstrap(rows: Rows, count: int, random: np.random.Generator) -> Rows:
     """`count` rows in blocks of 16."""
     if len(rows) < BLOCK:
         return rows[random.integers(0, len(rows), count)]
-    starts = random.integers(0, len(rows) - BLOCK + 1, -(-count // BLOCK))
+    starts = BLOCK * random.integers(0, len(rows) // BLOCK, -(-count // BLOCK))
     index = (starts[:, None] + np.arange(BLOCK)).reshape(-1)[:count]
     return np.asarray(rows[index])
 
