@@ -74,7 +74,7 @@ export class Receiver {
     return this.settings !== null;
   }
 
-  /** Listen from now on, to `{freq, sf, bw, iq, syncWord, explicit, crc, ldro, length}`. */
+  /** Listen from now on, to `{freq, sf, bw, iq, syncWord, explicit, crc, ldro, length}`; `longest`: bytes that a header may announce. */
   listen(settings) {
     this.stop();
     this.settings = settings;
@@ -140,7 +140,7 @@ export class Receiver {
     const { frame } = reception;
     const { settings } = this;
     if (settings.explicit) {
-      const good = frame.explicit && !reception.damaged;
+      const good = frame.explicit && !reception.damaged && frame.bytes.length <= (settings.longest ?? 255);
       this.events.header(reception, good);
       if (!good) {
         this.locked = null;

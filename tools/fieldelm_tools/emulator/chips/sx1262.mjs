@@ -2,7 +2,7 @@
  * SX1262 (and SX1261, SX1268): LoRa transceiver, at the level of its commands.
  *
  * Written from Semtech's datasheet SX1261/2 rev. 2.1; section and table numbers below are its. The LoRa modem is
- * complete but for the receive duty cycle; the GFSK modem and test modes are refused.
+ * complete; the GFSK modem and test modes are refused.
  */
 
 import { Receiver, frameTimes, noiseFloor, receivedBytes, symbolNanos } from './lora.mjs';
@@ -23,7 +23,7 @@ const IRQ = {
 const ERROR = { PLL_CALIBRATION: 0x04, IMAGE_CALIBRATION: 0x10, XOSC_START: 0x20, PLL_LOCK: 0x40 };
 
 const REGISTER = {
-  IQ_POLARITY: 0x0736, SYNC_WORD: 0x0740, RANDOM: 0x0819, TX_MODULATION: 0x0889, RX_GAIN: 0x08ac, TX_CLAMP: 0x08d8, OCP: 0x08e7,
+  VERSION: 0x0320, RETENTION: 0x029f, IQ_POLARITY: 0x0736, SYNC_WORD: 0x0740, RANDOM: 0x0819, TX_MODULATION: 0x0889, RX_GAIN: 0x08ac, TX_CLAMP: 0x08d8, OCP: 0x08e7,
   RTC_CONTROL: 0x0902, XTA_TRIM: 0x0911, EVENT_MASK: 0x0944,
 }; // prettier-ignore
 /** Table 12-1. */
@@ -54,9 +54,15 @@ const HP_MAX_DBM = [8, 11, 14, 17, 18.5, 20, 21, 22];
 
 const IMPLICIT_TIMER_EVENT = 0x02; // errata 15.3
 
+/** Errata 15.4 speaks of losses of "longer packets" without a figure; here those of more bytes are lost. */
+const SHORT_ENOUGH_BYTES = 64;
+
+/** Not in the datasheet, but every SX1261 and SX1262 says it, and drivers look for it: 16 bytes from 0x0320. */
+const VERSION = 'SX1261 V2D 2D02\0';
+
 /** Opcode → [name, numbers of parameter bytes it may have]. Table 11-1 to 11-5. */
 const COMMANDS = {
-  0x84: ['setSleep', 1], 0x80: ['setStandby', 1], 0xc1: ['setFs', 0], 0x83: ['setTx', 3], 0x82: ['setRx', 3],
+  0x84: ['setSleep', 1], 0x80: ['setStandby', 1], 0xc1: ['setFs', 0], 0x83: ['setTx', 3], 0x82: ['setRx', 3], 0x94: ['setRxDutyCycle', 6],
   0x9f: ['stopTimerOnPreamble', 1], 0xc5: ['setCad', 0], 0x96: ['setRegulatorMode', 1], 0x89: ['calibrate', 1],
   0x98: ['calibrateImage', 2], 0x95: ['setPaConfig', 4], 0x93: ['setFallbackMode', 1], 0x0d: ['writeRegister', 3, 258],
   0x0e: ['writeBuffer', 2, 257], 0x08: ['setDioIrqParams', 8], 0x02: ['clearIrqStatus', 2], 0x9d: ['setDio2AsRfSwitch', 1],
@@ -72,7 +78,12 @@ const QUERIES = {
 }; // prettier-ignore
 
 const STANDBY_RC_ONLY = new Set(['setRegulatorMode', 'calibrate', 'calibrateImage', 'setDio3AsTcxo']);
-const STANDBY_ONLY = new Set(['setSleep', 'setPacketType']);
+const STANDBY_ONLY = new Set(['setSleep', 'setPacketType', 'setRxDutyCycle']);
+
+/** Three bytes of a timer's setting. */
+function ticks([high, middle, low]) {
+  return (high << 16) | (middle << 8) | low;
+}
 
 export class Sx1262 {
   /**
@@ -98,7 +109,7 @@ export class Sx1262 {
     });
     this.ready = clock.createAlarm(() => this.becomeReady());
     this.step = clock.createAlarm(() => this.next());
-    this.timer = clock.createAlarm(() => this.timeOut());
+    this.timer = clock.createAlarm(() => (this.dutyCycle ? this.doze() : this.timeOut()));
     this.powered = false;
     this.random = 1;
     this.forget();
@@ -182,12 +193,19 @@ export class Sx1262 {
   }
 
   wake() {
+    this.halt(); // a duty cycle ends here
     this.mode = MODE.STBY_RC;
     if (!this.warmStart) {
       this.forget();
       this.command = [];
-    }
+    } else if (!this.retained(REGISTER.RX_GAIN)) this.registers.set(REGISTER.RX_GAIN, REGISTER_RESET[REGISTER.RX_GAIN]);
     this.awaken(this.warmStart ? SWITCH_NS.warm : SWITCH_NS.cold);
+  }
+
+  /** 9.6: whether a register is on the list of those that a sleep with warm start keeps besides the settings. */
+  retained(address) {
+    const list = (i) => this.register(REGISTER.RETENTION + i);
+    return Array.from({ length: list(0) }, (_, i) => (list(1 + 2 * i) << 8) | list(2 + 2 * i)).includes(address);
   }
 
   /** Bits 6..4 chip mode, 3..1 command status (table 13-76). */
@@ -235,7 +253,7 @@ export class Sx1262 {
       this.fail(`${name} in mode ${this.mode}`);
       return;
     }
-    this.commandStatus = STATUS.RESERVED;
+    if (name !== 'clearIrqStatus') this.commandStatus = STATUS.RESERVED; // silicon says TX_DONE until something else is asked
     this.drive('busy', 1);
     this.then = null;
     this.ready.schedule(COMMAND_NS);
@@ -262,11 +280,16 @@ export class Sx1262 {
     this.receiver.stop();
     if (this.sending) this.radio.abort(this.sending);
     this.sending = null;
+    this.dutyCycle = null;
   }
 
   setSleep(config) {
     this.halt();
     this.warmStart = Boolean(config & 4);
+    this.fallAsleep();
+  }
+
+  fallAsleep() {
     this.mode = MODE.SLEEP;
     this.buffer.fill(0); // 7.1: not retained
     this.ready.cancel();
@@ -337,6 +360,7 @@ export class Sx1262 {
   setPaConfig(dutyCycle, hpMax, device, lut) {
     if (lut !== 1 || device > 1 || dutyCycle > 7 || hpMax > 7) this.reject('SetPaConfig out of range');
     else this.paLoss = 22 - HP_MAX_DBM[hpMax];
+    this.registers.set(REGISTER.OCP, device === 1 ? 0x18 : 0x38); // 5.3: 60 or 140 mA anew with every SetPaConfig
     this.paSet = true;
   }
 
@@ -347,7 +371,7 @@ export class Sx1262 {
 
   setDio3AsTcxo(voltage, ...delay) {
     if (voltage > 7) this.reject(`SetDIO3AsTcxoCtrl: voltage ${voltage}`);
-    else this.tcxoDelay = ((delay[0] << 16) | (delay[1] << 8) | delay[2]) * TICK_NS;
+    else this.tcxoDelay = ticks(delay) * TICK_NS;
     this.updatePins();
   }
 
@@ -421,6 +445,8 @@ export class Sx1262 {
       this.random = (Math.imul(this.random, 1103515245) + 12345) >>> 0;
       return (this.random >>> 16) & 0xff;
     }
+    const place = address - REGISTER.VERSION;
+    if (place >= 0 && place < VERSION.length) return VERSION.charCodeAt(place);
     return this.registers.get(address) ?? 0;
   }
 
@@ -480,10 +506,10 @@ export class Sx1262 {
   }
 
   /** Timeout in steps of 15.625 µs; 0: none. */
-  startTimer([high, middle, low]) {
-    const ticks = (high << 16) | (middle << 8) | low;
-    if (ticks && ticks !== 0xffffff) this.timer.schedule(ticks * TICK_NS);
-    return ticks;
+  startTimer(bytes) {
+    const steps = ticks(bytes);
+    if (steps && steps !== 0xffffff) this.timer.schedule(steps * TICK_NS);
+    return steps;
   }
 
   timeOut() {
@@ -502,10 +528,38 @@ export class Sx1262 {
     this.enter(MODE.RX, () => this.startReception(timeout));
   }
 
+  /** 13.1.7: listen so long, sleep so long with the settings kept, and so on until a packet comes or the host wakes the chip. */
+  setRxDutyCycle(...bytes) {
+    if (!this.complete('SetRxDutyCycle')) return;
+    this.checkPolarity();
+    this.rouse({ listening: bytes.slice(0, 3), sleeping: bytes.slice(3) });
+  }
+
+  rouse(dutyCycle) {
+    this.enter(MODE.RX, () => {
+      this.startReception(dutyCycle.listening);
+      this.rxSingle = true;
+      this.dutyCycle = dutyCycle;
+    });
+  }
+
+  doze() {
+    const { dutyCycle } = this;
+    this.halt();
+    this.dutyCycle = dutyCycle;
+    this.warmStart = true;
+    this.fallAsleep();
+    this.next = () => {
+      this.mode = MODE.STBY_RC;
+      this.busyFor(SWITCH_NS.warm, () => this.rouse(dutyCycle));
+    };
+    this.step.schedule(ticks(dutyCycle.sleeping) * TICK_NS);
+  }
+
   /** Errata 15.4: bit 2 of register 0x0736 is 0 for inverted IQ, 1 otherwise. Returns whether it is. */
   checkPolarity() {
     const good = Boolean(this.register(REGISTER.IQ_POLARITY) & 4) !== this.packet.iq;
-    if (!good) this.report('IQ polarity register (0x0736) does not fit InvertIQ (15.4): frames are lost');
+    if (!good) this.report('IQ polarity register (0x0736) does not fit InvertIQ (15.4): long frames are lost');
     return good;
   }
 
@@ -530,6 +584,11 @@ export class Sx1262 {
 
   preambleFound() {
     this.raise(IRQ.PREAMBLE);
+    if (this.dutyCycle) {
+      const { listening, sleeping } = this.dutyCycle;
+      this.timer.schedule((2 * ticks(listening) + ticks(sleeping)) * TICK_NS); // 13.1.7
+      return;
+    }
     if (this.stopOnPreamble) this.timer.cancel();
   }
 
@@ -546,7 +605,7 @@ export class Sx1262 {
   frameReceived(reception, good) {
     const { frame, rssi, snr } = reception;
     const { explicit, length, crc } = this.packet;
-    good &&= this.checkPolarity();
+    good &&= this.checkPolarity() || frame.bytes.length <= SHORT_ENOUGH_BYTES;
     const bytes = receivedBytes(reception, good);
     const received = explicit ? bytes.length : length;
     this.rxStart = this.rxPointer;

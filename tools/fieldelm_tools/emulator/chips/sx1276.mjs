@@ -39,6 +39,12 @@ const FSK_RESET = {
 }; // prettier-ignore
 const READ_ONLY = new Set([0x10, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x25, 0x28, 0x29, 0x2a, 0x2c, 0x42]);
 
+/** 4.1.6: accessed in sleep, standby and synthesizer modes only. */
+const STATIC = new Set([
+  REG.MODEM_CONFIG_1, REG.MODEM_CONFIG_2, REG.MODEM_CONFIG_3, REG.PREAMBLE, REG.PREAMBLE + 1, REG.PAYLOAD_LENGTH, REG.HOP_PERIOD,
+  REG.DETECT_OPTIMIZE, REG.INVERT_IQ, REG.DETECTION_THRESHOLD, REG.SYNC_WORD,
+]); // prettier-ignore
+
 const MODE = { SLEEP: 0, STANDBY: 1, FS_TX: 2, TX: 3, FS_RX: 4, RX_CONTINUOUS: 5, RX_SINGLE: 6, CAD: 7 };
 const LONG_RANGE = 0x80;
 const SHARED_ACCESS = 0x40;
@@ -184,8 +190,17 @@ export class Sx1276 {
   }
 
   writeFifo(byte) {
-    if (this.mode === MODE.SLEEP) this.report('FIFO written in sleep mode');
-    else this.fifo[this.registers[REG.FIFO_ADDR_PTR]++] = byte;
+    if (this.mode === MODE.SLEEP) {
+      this.report('FIFO written in sleep mode');
+      return;
+    }
+    if (this.working) this.report(`FIFO written in mode ${this.mode} (4.1.6: filled in standby only)`);
+    this.fifo[this.registers[REG.FIFO_ADDR_PTR]++] = byte;
+  }
+
+  /** Whether it sends or receives. */
+  get working() {
+    return this.lora && (this.mode === MODE.TX || this.mode >= MODE.RX_CONTINUOUS);
   }
 
   /** Whether an address means the FSK page (4.1.3, AccessSharedReg). */
@@ -216,6 +231,10 @@ export class Sx1276 {
     else if (address === REG.OP_MODE) this.setMode(value);
     else if (address === REG.IRQ_FLAGS) this.setFlags(this.registers[REG.IRQ_FLAGS] & ~value);
     else if (!READ_ONLY.has(address)) {
+      if (this.working && STATIC.has(address) && value !== this.registers[address]) {
+        // what is going on keeps its settings: the modem takes them when it starts
+        this.report(`register 0x${address.toString(16)} changed in mode ${this.mode} (4.1.6: in standby only)`);
+      }
       this.registers[address] = value;
       if (address === REG.DIO_MAPPING_1 || address === REG.DIO_MAPPING_2) this.updatePins();
     }
@@ -236,9 +255,9 @@ export class Sx1276 {
   setMode(value) {
     const before = this.mode;
     const old = this.registers[REG.OP_MODE];
-    if ((value ^ old) & LONG_RANGE && before !== MODE.SLEEP) {
-      // ignored (table 41, RegOpMode); harmless where the same write puts it to sleep and the next one says it again
-      if ((value & 7) !== MODE.SLEEP) this.report('LongRangeMode changed outside sleep mode: ignored');
+    if ((value ^ old) & LONG_RANGE && before !== MODE.SLEEP && (value & 7) !== MODE.SLEEP) {
+      // table 41, RegOpMode. A write that also puts the chip to sleep counts: the widespread drivers start it so and read it back
+      this.report('LongRangeMode changed outside sleep mode: ignored');
       value = (value & ~LONG_RANGE) | (old & LONG_RANGE);
     }
     const mode = value & 7;
@@ -332,6 +351,7 @@ export class Sx1276 {
       ldro: Boolean(config3 & 8),
       syncWord: this.registers[REG.SYNC_WORD],
       length: this.registers[REG.PAYLOAD_LENGTH],
+      longest: this.registers[REG.MAX_PAYLOAD], // table 41: a header that announces more counts as damaged
     }; // prettier-ignore
   }
 
