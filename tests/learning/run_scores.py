@@ -4,31 +4,10 @@ JOB: {"sense", "learn", "train": path, "test": [path, …]}. Prints the threshol
 """
 
 import json
-import struct
 import sys
-from array import array
 
-from fieldelm.elm import raw
 from fieldelm.watcher import Watcher
-
-
-class Sensor:
-    rate_hz = 0
-    axes = 1
-    full_scale = 0
-    g_per_count = 0
-
-
-def rows(path):
-    """Rows of a file of spectra, in one buffer."""
-    with open(path, "rb") as file:
-        fields = struct.unpack("<4sBBBBIIffif", file.read(32))
-        row = array("f", bytes(4 * fields[5]))
-        view = raw(row)
-        for _ in range(fields[6]):
-            file.readinto(view)
-            yield row
-
+from row_reader import Sensor, rows
 
 with open(sys.argv[1]) as file:
     job = json.load(file)
