@@ -83,6 +83,28 @@ def test_refusals_and_their_reasons():
             raise AssertionError(v["why"])
 
 
+def test_forged_frames_are_not_believed():
+    vectors = _vectors()
+    nonce = bytearray(13)
+    for v in vectors["forged"]:
+        good = vectors["frames"][v["vector"]]
+        node = vectors["nodes"][good["node"]]
+        counter = v.get("counter", good["counter"])
+        buffer = bytearray(unhexlify(v["frame"]))
+        try:
+            header = frame.parse(buffer, v["direction"])
+            if header.node_id != node["node_id"] or (v["direction"] and header.counter != counter & 0xFFFF):
+                continue
+            if not v["direction"]:
+                counter = header.counter if header.kind == frame.HELLO else frame.extend(header.counter, counter)
+            cipher = Ccm(unhexlify(node["key"]))
+            eui = unhexlify(node["eui"])
+            frame.open_into(buffer, len(buffer), cipher, nonce, eui, counter, v["direction"], good["tag_bytes"])
+        except frame.FrameError:
+            continue
+        raise AssertionError(v["why"])
+
+
 def test_sixteen_bits_are_extended_to_the_nearest_number():
     for low, reference, meant in _vectors()["extended"]:
         assert frame.extend(low, reference) == meant, (low, reference)

@@ -157,6 +157,45 @@ def payloads():
         yield "TRACE", fields, head + bytes((11 * i + first) & 255 for i in range(count)), 0, 4 if kind == 0 else 8
 
 
+def forged(frames):
+    """Frames that parse, and that a receiver with the key must not believe: (why, vector, changed bytes, what differs)."""
+
+    def flip(data, at, bits=1):
+        return data[:at] + bytes([data[at] ^ bits]) + data[at + 1 :]
+
+    alert, hello, ack, command = (
+        next(i for i, v in enumerate(frames) if v["type"] == name) for name in ("ALERT", "HELLO", "ACK", "COMMAND")
+    )
+    for why, i, change in (
+        ("a bit of the text is another one", alert, lambda data: flip(data, 7)),
+        ("a bit of the tag is another one", alert, lambda data: flip(data, len(data) - 1, 0x80)),
+        ("no longer asks for an acknowledgement", alert, lambda data: flip(data, 0, 0x20)),
+        ("a STATUS made an ALERT", alert, lambda data: flip(data, 0, 1)),
+        ("another node's id", alert, lambda data: flip(data, 1)),
+        ("another counter", alert, lambda data: flip(data, 3)),
+        ("a byte is missing", alert, lambda data: data[:-1]),
+        ("a byte too many", alert, lambda data: data + bytes(1)),
+        ("the upper half of the counter is another one", hello, lambda data: flip(data, 6)),
+        ("a bit of a downlink's text", ack, lambda data: flip(data, 5)),
+        ("a COMMAND made an ACK", command, lambda data: flip(data, 0, 3)),
+        ("a downlink's tag cut to 4 bytes", command, lambda data: data[:-4]),
+    ):
+        yield why, i, change(bytes.fromhex(frames[i]["frame"])), {}
+    yield "a downlink of another gateway", ack, bytes.fromhex(frames[ack]["frame"]), {"direction": 2}
+    yield "a downlink sent up", ack, bytes.fromhex(frames[ack]["frame"]), {"direction": 0}
+    yield "an answer to another uplink", ack, bytes.fromhex(frames[ack]["frame"]), {"counter": 0x10000}
+
+
+# counters as they come, and whether each is taken: a window of 64 behind the highest
+WINDOWS = (
+    ([1, 2, 3, 3, 2, 1, 4], [1, 1, 1, 0, 0, 0, 1]),
+    ([100, 37, 36, 37, 99, 99, 164, 101, 100, 163], [1, 1, 0, 0, 1, 0, 1, 1, 0, 1]),
+    ([5, 1000, 937, 936, 5, 1001, 937, 938], [1, 1, 1, 0, 0, 1, 0, 1]),
+    ([0, 0, 1], [1, 0, 1]),
+    ([0xFFFFFFFE, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFC0, 0xFFFFFFBF, 0], [1, 1, 0, 1, 0, 0]),
+)
+
+
 def main():
     """Write the file next to this one."""
     frames = []
@@ -223,6 +262,11 @@ def main():
         "frames": frames,
         "refused": refused,
         "extended": extended,
+        "forged": [
+            {"why": why, "vector": i, "frame": data.hex(), "direction": frames[i]["direction"]} | other
+            for why, i, data, other in forged(frames)
+        ],
+        "windows": [{"counters": counters, "taken": [bool(one) for one in taken]} for counters, taken in WINDOWS],
     }
     Path(__file__).with_name("frames.json").write_text(json.dumps(vectors, indent=1) + "\n", encoding="utf-8")
 
