@@ -111,10 +111,11 @@ def good(tmp_path: Path) -> Path:
 
 def test_forms_of_a_recording_give_the_same_rows(good: Path, tmp_path: Path) -> None:
     values = spectra(30, 1).astype(np.float32)
-    forms = {name: tmp_path / name for name in ("a.csv", "b.csv", "c.npy", "d.npz", "e.zip", "f")}
+    forms = {name: tmp_path / name for name in ("a.csv", "b.csv", "comma.csv", "c.npy", "d.npz", "e.zip", "f")}
     np.savetxt(forms["a.csv"], values, delimiter=",")
     header = ";".join(f"bin {i}" for i in range(128))
     np.savetxt(forms["b.csv"], values, delimiter=";", header=header, comments="")
+    forms["comma.csv"].write_text(forms["b.csv"].read_text().replace(".", ","))
     np.save(forms["c.npy"], values)
     np.savez(forms["d.npz"], spectra=values, other=values[:3])
     forms["f"].mkdir()
@@ -161,6 +162,7 @@ def bad_files(folder: Path) -> dict[str, tuple[object, str]]:
     (folder / "truncated.npz").write_bytes(b"PK\x03\x04 not really")
     np.savez(folder / "two.npz", a=values, b=values)
     (folder / "word.csv").write_text("1,2,3\n4,five,6\n")
+    (folder / "hole.csv").write_text("1,2,3\n4,,6\n")
     (folder / "ragged.csv").write_text("a,b\n1,2\n3,4,5\n")
     (folder / "nothing.csv").write_text("a,b\n")
     (folder / "binary.csv").write_bytes(b"\xff\xfe\x00\x81\n")
@@ -181,6 +183,7 @@ def bad_files(folder: Path) -> dict[str, tuple[object, str]]:
         "two.npz": ("two.npz", "one of a, b"),
         "two.npz:c": ("two.npz:c", "no array 'c'"),
         "word.csv": ("word.csv", "line 2: 'five'"),
+        "hole.csv": ("hole.csv", "line 2: a number is missing"),
         "ragged.csv": ("ragged.csv", "line 3: 3 numbers"),
         "nothing.csv": ("nothing.csv", "is empty"),
         "binary.csv": ("binary.csv", "not text"),

@@ -2,7 +2,8 @@
 
     load(name, kind) -> Recording
 
-    FILE.csv            one row a sample; a header line is allowed; comma, semicolon, tab or blanks between the numbers
+    FILE.csv            one row a sample; a header line is allowed; comma, semicolon, tab or blanks between the numbers;
+                        beside semicolons and tabs decimal commas, too
     FILE.npy            2-D: rows are spectra, values, or windows of one axis; 3-D: windows x samples x axes
     FILE.npz:KEY        the same; the key may be left out if there is only one array
     FILE.zip, FOLDER    one CSV per spectrum (bin, amplitude), read in name order; bin 0, which is DC, is left out
@@ -119,6 +120,8 @@ def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, list[str]]]:
             raise UsageError(f"{name}, line {number}: this is not text: is it really a CSV file?") from None
         if text:
             separator = next(s for s in _SEPARATORS if s is None or s in text)
+            if separator in (";", "\t") and "." not in text:
+                text = text.replace(",", ".")  # decimal commas
             yield number, [field.strip() for field in text.split(separator)]
 
 
@@ -136,7 +139,9 @@ def _table(file: IO[bytes], name: str) -> NDArray[np.float32]:
             row = np.array([float(field) for field in fields], dtype=np.float32)
         except ValueError:
             bad = next(field for field in fields if not _is_number(field))
-            raise UsageError(f"{name}, line {number}: {bad[:20]!r} is not a number: mend or remove that line") from None
+            what = f"{bad[:20]!r} is not a number" if bad else "a number is missing"
+            mend = "mend or remove that line, or the column if it is one of times or names"
+            raise UsageError(f"{name}, line {number}: {what}: {mend}") from None
         if rows and len(row) != len(rows[0]):
             raise UsageError(
                 f"{name}, line {number}: {len(row)} numbers where the lines before have {len(rows[0])}: mend that line"
