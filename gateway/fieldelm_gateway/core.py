@@ -6,6 +6,7 @@ at once.
 
 import logging
 import queue
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from .store import Store
 
 log = logging.getLogger(__name__)
 
+_PLAIN = re.compile("[0-9A-Za-z_-]{1,64}")  # what may stand in a topic that the broker takes
 _CHANGES_NODE = ("rotate_key", "config_set")
 _ROUND = 512  # items at most: an SD card takes tens of ms for a commit, and an answer has a second
 _TICK_S = 0.5
@@ -252,7 +254,7 @@ class Core:
         except RequestError as error:
             if request.inbox:
                 batch.writes.inbox_answers[-1] = (str(error), request.inbox)
-            name = request.command[:64]
+            name = request.command if _PLAIN.fullmatch(request.command) else "unknown"
             document = documents.refusal(requests.request_id(request.payload), name, str(error), now)
             state.enqueue(batch, REST, state.topics.response(name), documents.dump(document), now.epoch_ms)
 
@@ -304,7 +306,7 @@ class Core:
 
     def _adopt(self, batch: Batch, added: list[Command]) -> None:
         rows = self.state.rows
-        told = {row for row, node in batch.writes.nodes.items() if rows[row].alarm != node.alarm}
+        told = {row for row, node in batch.writes.nodes.items() if rows[row].alarm is not node.alarm}
         told.update(node.row for node in batch.writes.described)
         self._inbox_waits = False
         self.state.adopt(batch)

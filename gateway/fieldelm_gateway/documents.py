@@ -184,6 +184,11 @@ def read_alert(plain: bytes) -> Alert:
     )
 
 
+def severity(plain: bytes) -> str:
+    """How grave an ALERT is. Raises PayloadError."""
+    return str(_name(codes.SEVERITIES, _unpack(_ALERT, plain)["severity"], "severity"))
+
+
 def event_ms(uplink: Uplink, alert: Alert) -> int:
     """When it happened: reception − airtime − age; at the latest, where the node does not know its age."""
     age_s = 0 if alert.age_s == _AGE_UNKNOWN_S else alert.age_s

@@ -12,6 +12,15 @@ from .rows import Command
 REPEAT_MS = 10_000
 
 
+def _ack(*, more: bool) -> bytes:
+    payload = bytearray(payloads.size(payloads.ACK))
+    payloads.pack_into(payloads.ACK, payload, 0, {"more": int(more), "reserved": 0})
+    return bytes(payload)
+
+
+_ACKS = (_ack(more=False), _ack(more=True))
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """The newest frame of a node and what was answered; None: nothing was."""
@@ -38,9 +47,7 @@ def seal(node: Node, slot: KeySlot, counter: int, gateway: int, kind: int, paylo
 
 def ack(node: Node, slot: KeySlot, counter: int, gateway: int, *, more: bool) -> bytes:
     """An ACK; `more`: a command waits that could not be sent now."""
-    payload = bytearray(payloads.size(payloads.ACK))
-    payloads.pack_into(payloads.ACK, payload, 0, {"more": int(more), "reserved": 0})
-    return seal(node, slot, counter, gateway, frame.ACK, bytes(payload))
+    return seal(node, slot, counter, gateway, frame.ACK, _ACKS[more])
 
 
 def command(node: Node, slot: KeySlot, counter: int, gateway: int, waiting: Command) -> bytes:

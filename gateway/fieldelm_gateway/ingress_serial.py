@@ -11,6 +11,7 @@ import serial
 
 from fieldelm import frame, modem_framing as modem
 
+from . import serial_line
 from .clock import Clock
 from .config import Radio as RadioConfig
 from .errors import RadioLostError
@@ -20,7 +21,6 @@ from .tables import Table
 log = logging.getLogger(__name__)
 
 _TABLES = {kind: Table(table) for kind, table in modem.TABLES.items()}
-_CRC_BYTES = 4  # of room that the framing wants behind a message
 _ANSWER_DELAY_MS = 1000
 _READ_S = 0.1
 _WRITE_S = 0.5
@@ -82,7 +82,7 @@ class SerialRadio:
             self._stopping.wait(_PAUSE_S)
 
     def _listen(self) -> None:
-        decoder = modem.Decoder()
+        decoder = serial_line.Decoder()
         garbage = 0
         # a name in /dev, or a URL of pyserial such as socket://127.0.0.1:7501, which an emulated modem has
         with serial.serial_for_url(
@@ -95,11 +95,9 @@ class SerialRadio:
                 while not self._stopping.is_set():
                     data = port.read(max(1, port.in_waiting))
                     now = time.monotonic()
-                    for byte in data:
-                        length = decoder.push(byte)
-                        if length:
-                            heard = now
-                            self._take(memoryview(decoder.message)[:length])
+                    for message in decoder.push(data):
+                        heard = now
+                        self._take(message)
                     self.counters.serial_garbage += decoder.garbage - garbage
                     garbage = decoder.garbage
                     if now - heard > _SILENT_S:
@@ -108,7 +106,10 @@ class SerialRadio:
                         )
                     if now - asked > (_PING_S if not self.counters.problem else _GREETING_S):
                         asked = now
-                        self._tell(modem.PING, {})
+                        if (
+                            not self._writing.locked()
+                        ):  # answers on their way may wait for a modem that waits for us to read
+                            self._tell(modem.PING, {})
             finally:
                 self._port = None
 
@@ -117,11 +118,7 @@ class SerialRadio:
 
     @staticmethod
     def _encoded(kind: int, fields: dict[str, int], data: bytes = b"") -> bytes:
-        out = bytearray(modem.MAX_ENCODED)
-        message = bytearray((kind,)) + _TABLES[kind].pack(fields) + data
-        length = len(message)
-        message += bytes(_CRC_BYTES)
-        return bytes(out[: modem.encode_into(out, message, length)])
+        return serial_line.encode(bytes((kind,)) + _TABLES[kind].pack(fields) + data)
 
     def _write(self, data: bytes) -> None:
         with self._writing:
@@ -130,7 +127,7 @@ class SerialRadio:
                 raise OSError("not connected")
             port.write(data)
 
-    def _take(self, message: memoryview) -> None:
+    def _take(self, message: bytes) -> None:
         table = _TABLES.get(message[0])
         if table is None or len(message) < 1 + table.size:
             self.counters.serial_garbage += 1
@@ -138,7 +135,7 @@ class SerialRadio:
         fields = table.unpack(message, 1)
         match message[0]:
             case modem.UPLINK:
-                data = bytes(message[1 + table.size :])
+                data = message[1 + table.size :]
                 if len(data) > frame.MAX_BYTES:  # no radio hears so long a frame
                     self.counters.serial_garbage += 1
                 else:

@@ -264,9 +264,11 @@ class Store:
 
     def outbox_after(self, lane: int, last_id: int, limit: int) -> list[OutboxRow]:
         """The next messages of a lane, in order."""
-        sql = "SELECT * FROM outbox WHERE lane = ? AND id > ? ORDER BY id LIMIT ?"
-        rows = self._rows(sql, (lane, last_id, limit))
-        return [OutboxRow(**dict(row) | {"retain": bool(row["retain"])}) for row in rows]
+        sql = "SELECT id, lane, topic, payload, retain, created_ms FROM outbox WHERE lane = ? AND id > ? ORDER BY id LIMIT ?"
+        return [
+            OutboxRow(number, its_lane, topic, payload, bool(retain), created_ms)
+            for number, its_lane, topic, payload, retain, created_ms in self._rows(sql, (lane, last_id, limit))
+        ]
 
     def outbox_retained_topics(self, last_id: int) -> set[str]:
         """Topics of retained messages that still wait behind this one."""

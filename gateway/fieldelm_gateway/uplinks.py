@@ -99,9 +99,10 @@ def _accept(state: State, batch: Batch, uplink: Uplink) -> bytes | None:
     batch.frames["accepted"] += 1
     batch.heard.append((node, uplink.received))
     _log(batch, verified, uplink, outcome)
-    answer = _answer(state, batch, verified, uplink)
+    share = _share(verified)
+    answer = _answer(state, batch, verified, uplink, share)
     if verified.counter == verified.slot.highest:
-        batch.exchanges[node.row] = Exchange(uplink.data, answer, uplink.received.monotonic_ms, share=_share(verified))
+        batch.exchanges[node.row] = Exchange(uplink.data, answer, uplink.received.monotonic_ms, share=share)
     return answer
 
 
@@ -298,12 +299,12 @@ def _trace(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> No
 
 def _share(verified: Verified) -> int:
     # of the hour's airtime that the answer may use: an alarm may use all of it
-    if verified.kind == frame.ALERT and documents.read_alert(verified.plain).severity == "alarm":
+    if verified.kind == frame.ALERT and documents.severity(verified.plain) == "alarm":
         return airtime_account.ALARM
     return airtime_account.ROUTINE
 
 
-def _answer(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> bytes | None:
+def _answer(state: State, batch: Batch, verified: Verified, uplink: Uplink, share: int) -> bytes | None:
     # A waiting command answers any frame, and acknowledges it too; else those are acknowledged that ask.
     if not state.config.gateway.answers:
         return None
@@ -321,7 +322,7 @@ def _answer(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> b
         return None
     fragment = models.fragment(state, verified, uplink) if verified.kind == frame.MODEL else None
     data = fragment or downlink.ack(node, slot, verified.counter, gateway, more=waiting is not None)
-    if state.spend(batch, uplink, data, _share(verified)):
+    if state.spend(batch, uplink, data, share):
         batch.frames["acknowledged"] += 1
         return data
     batch.frames["acknowledgements_withheld"] += 1

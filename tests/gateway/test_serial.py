@@ -1,6 +1,7 @@
 """The serial line to the modem: any bytes, garbage, a modem that restarts, and one that is pulled out."""
 
 import random
+import time
 
 import pytest
 import serial
@@ -8,7 +9,7 @@ from gateway_brokers import GatewayProcess, wait_for
 from hypothesis import given, settings, strategies as st
 
 from fieldelm import airtime, frame, modem_framing as modem, payloads
-from fieldelm_gateway import config
+from fieldelm_gateway import config, serial_line
 from fieldelm_gateway.clock import HostClock
 from fieldelm_gateway.ingress_serial import SerialRadio, explain
 
@@ -52,11 +53,39 @@ def test_a_damaged_message_is_never_taken_for_a_good_one(message, data):
     assert found == []
 
 
-def test_too_long_a_message_is_refused():
+_PIECES = st.lists(
+    st.one_of(
+        st.binary(max_size=600),
+        st.binary(min_size=1, max_size=modem.MAX_MESSAGE - 4).map(encode),
+        st.binary(min_size=1, max_size=100).map(lambda message: encode(message)[3:]),
+        st.integers(250, 284).map(lambda length: encode(b"\x07" * length)),
+    ),
+    max_size=5,
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(_PIECES, st.integers(1, 700))
+def test_a_host_finds_the_same_messages_and_the_same_garbage_as_a_modem(pieces, chunk):
+    line = b"".join(pieces)
+    decoder, found = serial_line.Decoder(), []
+    for at in range(0, len(line), chunk):
+        found += decoder.push(line[at : at + chunk])
+    assert (found, decoder.garbage) == decode(line)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.binary(min_size=1, max_size=284), st.integers(1, 284).map(lambda length: b"\x01" * length)))
+def test_a_host_writes_the_same_bytes_as_a_modem(message):
+    assert serial_line.encode(message) == encode(message)
+
+
+@pytest.mark.parametrize("encoder", [encode, serial_line.encode])
+def test_too_long_a_message_is_refused(encoder):
     with pytest.raises(ValueError, match="1 to 284"):
-        encode(bytes(285))
+        encoder(bytes(285))
     with pytest.raises(ValueError, match="1 to 284"):
-        encode(b"")
+        encoder(b"")
 
 
 def test_every_table_fits_a_message_with_the_longest_frame():
@@ -126,6 +155,16 @@ def test_a_modem_that_restarts_is_configured_again(world):
     world.modem.restart()
     wait_for(lambda: len(world.modem.configured) == 2)
     assert world.modem.exchange(node.alert())
+
+
+def test_a_gateway_that_writes_to_a_modem_which_waits_to_be_read_still_reads(world, radio, monkeypatch):
+    radio, heard = radio
+    monkeypatch.setattr("fieldelm_gateway.ingress_serial._PING_S", 0.05)
+    with radio._writing:  # an answer that the modem does not take yet, as it waits until its uplinks are read
+        for number in range(20):
+            world.modem.uplink(bytes([0x42, number]))
+            time.sleep(0.02)
+        wait_for(lambda: len(heard) == 20)
 
 
 def test_a_modem_that_is_pulled_out_and_plugged_in_again(world):

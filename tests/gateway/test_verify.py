@@ -197,5 +197,5 @@ def test_a_changed_value_is_what_dataclasses_would_make_of_it():
     assert node.name == "fan"
     with pytest.raises(dataclasses.FrozenInstanceError):
         values.replace(node, name="pump").name = "mixer"
-    with pytest.raises(TypeError, match="Node has no nmae"):
+    with pytest.raises(TypeError, match="nmae"):
         values.replace(node, nmae="pump")

@@ -30,11 +30,12 @@ from pathlib import Path
 from typing import Any
 
 from fieldelm import codes, frame, modem_framing as modem, payloads
-from fieldelm_gateway import config as configuration, documents
+from fieldelm_gateway import config as configuration, documents, serial_line
 from fieldelm_gateway.broker import Arrived, Bell, Confirmed, Connection
 from fieldelm_gateway.cipher import Ccm
 from fieldelm_gateway.config import GatewayConfig
 from fieldelm_gateway.store import Store
+from fieldelm_gateway.tables import Table
 
 from .. import debian
 from ..errors import FieldelmError
@@ -258,11 +259,7 @@ class Nodes:
 
 
 def _encoded(kind: int, fields: dict[str, int], data: bytes = b"") -> bytes:
-    message, out = bytearray(modem.MAX_MESSAGE), bytearray(modem.MAX_ENCODED)
-    message[0] = kind
-    end = payloads.pack_into(modem.TABLES[kind], message, 1, fields)
-    message[end : end + len(data)] = data
-    return bytes(out[: modem.encode_into(out, message, end + len(data))])
+    return serial_line.encode(bytes((kind,)) + Table(modem.TABLES[kind]).pack(fields) + data)
 
 
 class Modem:
@@ -301,16 +298,14 @@ class Modem:
         return made
 
     def _run(self) -> None:
-        decoder = modem.Decoder()
+        decoder = serial_line.Decoder()
         while not self._stopping:
             if not select.select([self._master], [], [], 0.1)[0]:
                 continue
             chunk = os.read(self._master, 65536)
             now = time.perf_counter()
-            for byte in chunk:
-                length = decoder.push(byte)
-                if length:
-                    self._take(bytes(decoder.message[:length]), now)
+            for message in decoder.push(chunk):
+                self._take(message, now)
 
     def _take(self, message: bytes, now: float) -> None:
         kind = message[0]
