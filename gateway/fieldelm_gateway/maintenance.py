@@ -5,7 +5,6 @@ Actions here are carried out by the gateway at once; commands for the node itsel
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -164,12 +163,7 @@ def _describe(state: State, node: Node, given: Mapping[str, Any], _by: str, _now
     shaft_hz = node.shaft_hz
     if "shaft_rpm" in given:
         rpm = given["shaft_rpm"]
-        if rpm is not None and (
-            not isinstance(rpm, int | float)
-            or isinstance(rpm, bool)
-            or not math.isfinite(rpm)
-            or not 1 <= rpm <= 600_000
-        ):
+        if rpm is not None and (not isinstance(rpm, int | float) or isinstance(rpm, bool) or not 1 <= rpm <= 600_000):
             raise RequestError("shaft_rpm must be a number from 1 to 600000, or null where it is not known")
         shaft_hz = None if rpm is None else rpm / 60
     return dataclasses.replace(node, name=name, location=location, shaft_hz=shaft_hz)

@@ -85,6 +85,9 @@ def read_object(payload: bytes) -> dict[str, Any]:
         raise RequestError(f"a request has at most {_MOST_BYTES} bytes")
     try:
         document = json.loads(payload)
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise RequestError("a request is text in UTF-8: half a character, \\ud800 to \\udfff, is none") from None
     except (ValueError, RecursionError):
         raise RequestError('a request is a JSON object such as {"id": "1", "node": "fan-2"}') from None
     if not isinstance(document, dict):

@@ -15,7 +15,7 @@ from gateway_bench import Bench
 from mutate import Random, changed, mutated, random_bytes
 
 from fieldelm import config as node_config, frame, modem_framing as modem, payloads
-from fieldelm_gateway import commands, config as gateway_config, documents, errors, models, requests
+from fieldelm_gateway import commands, config as gateway_config, documents, errors, maintenance, models, requests
 from fieldelm_gateway.clock import AirClock, HostClock
 from fieldelm_gateway.ingress_air import AirRadio
 from fieldelm_gateway.ingress_serial import SerialRadio
@@ -353,6 +353,44 @@ def mqtt_requests(folder: Path) -> tuple[Draw, Take]:
     return draw, take
 
 
+_MAINTENANCE: tuple[dict[str, Any], ...] = (
+    {"id": "1", "node": "fan", "by": "me", "comment": "a bearing"},
+    {"id": "2", "node": "fan", "minutes": 30, "comment": "known"},
+    {"id": "3", "node": "fan", "name": "fan", "location": "roof", "shaft_rpm": 1480},
+)
+_HALVES = (b"\\ud800", b"\\udfff", b"\xed\xa0\x80", b"\\u0000")
+
+
+def gateway_requests(folder: Path) -> tuple[Draw, Take]:
+    """Whatever is asked for on MQTT, the gateway's round ends, and what it says can be said."""
+    bench = Bench(folder)
+    node = bench.node()
+    bench.hear(node.alert())
+    names = (*commands.COMMANDS, *maintenance.ACTIONS, "", "fire", "a/+", "#", "\x00", "$SYS")
+
+    def draw(random: Random) -> tuple[str, bytes]:
+        good = random.choice(_REQUESTS + _MAINTENANCE)
+        line = bytearray(_line(random, ({**good, "id": str(random.getrandbits(30)), "node": "fan"},)))
+        if random.randrange(4) == 0:  # half a character within a text
+            at = line.find(b'"', random.randrange(len(line) + 1)) + 1
+            line[at:at] = random.choice(_HALVES)
+        return random.choice(names), bytes(line)
+
+    def take(given: tuple[str, bytes]) -> None:
+        bench.clock.ms += 10_000
+        bench.core.step([Request(*given)])
+        with bench.store.transaction():
+            told = bench.store.query("SELECT topic, payload FROM outbox")
+            bench.store.write("DELETE FROM outbox")
+            bench.store.write("DELETE FROM command")
+        bench.core._database_version = -1
+        for row in told:
+            assert not set(row["topic"]) & set("+#\0"), row["topic"]
+            json.loads(row["payload"].encode())
+
+    return draw, take
+
+
 def row_files(folder: Path) -> tuple[Draw, Take]:
     """Recordings in every form that `replay` reads are read or refused."""
     rows = np.arange(24, dtype=np.float32).reshape(6, 4)
@@ -387,5 +425,5 @@ def row_files(folder: Path) -> tuple[Draw, Take]:
 
 PARSERS = (
     uplink_frames, uplink_payloads, gateway_rounds, payload_tables, serial_line, air_lines, air_answers, gateway_toml, node_json,
-    mqtt_requests, row_files,
+    mqtt_requests, gateway_requests, row_files,
 )  # fmt: skip

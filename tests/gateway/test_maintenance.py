@@ -262,3 +262,30 @@ def test_a_node_that_another_gateway_made_is_added_and_both_give_its_event_one_i
     finally:
         for world in worlds:
             world.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "words"),
+    [
+        ("comment", {"comment": "\ud800"}, "half a character"),
+        ("acknowledge", {"comment": "x\udfff"}, "half a character"),
+        ("describe", {"shaft_rpm": 10**400}, "from 1 to 600000"),
+        ("describe", {"shaft_rpm": float("nan")}, "from 1 to 600000"),
+    ],
+)
+def test_what_no_text_or_number_can_hold_is_refused_and_the_gateway_goes_on(bench, command, given, words):
+    node = bench.node()
+    bench.hear(node.alert())
+    bench.request(command, id="1", node="fan", **given)
+    answer = bench.outbox(f"/response/{command}")[-1]
+    assert answer["status"] == "error"
+    assert words in answer["message"]
+    assert bench.hear(node.alert()) is not None
+
+
+def test_a_request_whose_name_no_topic_can_hold_is_answered_on_another(bench):
+    bench.node()
+    for name in ("a/+", "#", "a\0b", "\ud800", "x" * 70_000, ""):
+        bench.request(name, id="1", node="fan")
+    assert {topic for (topic,) in bench.rows("SELECT topic FROM outbox")} == {"fieldelm/v1/gateway/response/unknown"}
+    assert len(bench.outbox("/unknown")) == 6
