@@ -192,7 +192,7 @@ class Watcher:
         self._detector.reset()
         self._wear.reset()
         self._place.begin(self._train_rows, self._calibration_rows, True)
-        self.change_unconfirmed = self._snapshot.has_old = self._asked = False
+        self.change_unconfirmed = self._snapshot.has_old = self._asked = self._worn = False
 
     def _relearn(self, confirmed):
         # learn what is new on top of the old model, which is kept until somebody has said what the change was
@@ -209,7 +209,7 @@ class Watcher:
         self._detector.reset()
         self._back = 0
         self._confirmed = confirmed
-        self._asked = self.change_unconfirmed = False
+        self._asked = self.change_unconfirmed = self._worn = False
         self.state = "relearning"
 
     def _learn_place(self):
@@ -294,9 +294,9 @@ class Watcher:
             self.state = "suspect"
         elif worn:
             self._wear.tell()
-            self._worn = True
             self.bands = (self._wear.band, NO_BAND)
             self._alarm()
+            self._worn = True
         else:
             self.state = "watching"
             self._asked = False
@@ -341,7 +341,7 @@ class Watcher:
     def _alarm(self):
         self.state = "alarm"
         self._detector.alarm_begins()
-        self._asked = False
+        self._asked = self._worn = False
         self._tell("machine_alarm")
 
     # an operator's commands: True if carried out, False if there is nothing to do it to. Events come with the next row.
