@@ -11,6 +11,8 @@ import cooling_fan
 import numpy as np
 import pytest
 
+from fieldelm_tools.recordings import load
+
 KEYS = ["stream", "row", "score", "threshold", "state", "verdict", "learned", "event"]
 
 
@@ -227,3 +229,12 @@ def test_training_on_one_row_over_and_over_fails(good: Path, tmp_path: Path) -> 
     np.save(tmp_path / "same.npy", np.repeat(spectra(1), 60, 0))
     result = replay("--train", tmp_path / "same.npy", "--stream", good)
     assert result.returncode == 1 and "commissioning failed" in result.stderr and result.stdout == ""
+
+
+def test_an_array_that_python_2_has_saved_is_read_without_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "old.npy"
+    values = np.arange(24, dtype=np.float32).reshape(6, 4)
+    np.save(path, values)
+    # NumPy warns of it; a warning is an error here
+    path.write_bytes(path.read_bytes().replace(b"(6, 4), }  ", b"(6L, 4L), }"))
+    assert np.array_equal(load(str(path), "features").rows, values)

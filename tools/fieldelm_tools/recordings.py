@@ -15,6 +15,7 @@ import dataclasses
 import io
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -71,7 +72,9 @@ def load(name: str, kind: str | None = None) -> Recording:
         with path.open("rb") as file:
             rows = _table(file, name)
     elif path.suffix.lower() in (".npy", ".npz"):
-        rows = _array(path, key)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a file that Python 2 has written is read all the same
+            rows = _array(path, key)
     else:
         raise UsageError(
             f"{path} is of no known form: give a .csv, .npy, .npz:KEY, a zip or a folder of one CSV per spectrum"
