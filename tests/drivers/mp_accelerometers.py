@@ -171,6 +171,9 @@ def test_units():
     _, _, sensor = _rig(adxl345.Adxl345, 800)
     assert (sensor.kind, sensor.axes, sensor.full_scale, sensor.g_per_count) == ("waveform", 3, 4095, 1 / 256)
     assert _rig(adxl345.Adxl345, 800, range_g=2)[2].full_scale == 511
+    for rate in (1600, 3200):  # the lowest bit is always 0: the largest count, at which a sample is clipped, is even
+        assert _rig(adxl345.Adxl345, rate)[2].full_scale == 4094
+        assert _rig(adxl345.Adxl345, rate, range_g=2)[2].full_scale == 510
     _, _, sensor = _rig(lis3dh.Lis3dh, 400, range_g=2)
     assert abs(sensor.g_per_count * 16 - 0.001) < 1e-9 and sensor.full_scale * sensor.g_per_count < 2.05
     assert _rig(lis3dh.Lis3dh, 400, range_g=16)[2].full_scale * 0.012 / 16 < 16.01

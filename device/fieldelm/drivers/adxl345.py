@@ -55,8 +55,9 @@ class Adxl345(Accelerometer):
         self._rate = RATES[rate_hz]
         self._range = RANGES[range_g]
         self._sample = array("h", bytes(6))
-        # full resolution: 256 counts a g in every range
-        super().__init__(rate_hz, (256 << self._range + 1) - 1, 1 / 256, interrupt)
+        # full resolution: 256 counts a g in every range; the largest count is even where the lowest bit is always 0
+        largest = (256 << self._range + 1) - (2 if rate_hz >= 1600 else 1)
+        super().__init__(rate_hz, largest, 1 / 256, interrupt)
 
     def _begin(self):
         registers = self._registers
