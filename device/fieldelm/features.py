@@ -161,12 +161,18 @@ class Features:
                 for i in range(self.inputs):
                     spread = sqrt(self.spread[i] / (n - 1))
                     self.spread[i] = max(spread, 1e-3 * abs(self.center[i]), 1e-6)
+                for i in range(self.n):  # the next rows have them as lags
+                    x[i] = self._standardised(i % self.inputs, x[i]) if i < n * self.inputs else 0.0
         else:
             for i in range(self.n):
                 self.center[i] += exp(x[i])
             if n == self.settle_rows:
                 self._set_floor()
         return n >= self.settle_rows
+
+    def _standardised(self, i, value):
+        limit = defaults.STANDARD_LIMIT
+        return min(max((value - self.center[i]) / self.spread[i], -limit), limit)
 
     def _set_floor(self):
         levels = self.center
@@ -190,11 +196,10 @@ class Features:
         settled = self.settled >= self.settle_rows
         if self.kind == "features":
             inputs = self.inputs
-            limit = defaults.STANDARD_LIMIT
             for i in range(self.n - 1, inputs - 1, -1):
                 x[i] = x[i - inputs]
             for i in range(inputs):
-                x[i] = min(max((row[i] - self.center[i]) / self.spread[i], -limit), limit) if settled else row[i]
+                x[i] = self._standardised(i, row[i]) if settled else row[i]
             return
         if self.kind == "waveform":
             if settled:

@@ -461,6 +461,24 @@ def test_one_of_few_sensor_values_that_moves_by_six_standard_deviations_is_an_al
         assert names(events) == ["commissioned", "machine_alarm"] and 1300 <= events[1][1] < 1330, events
 
 
+def test_lags_of_the_first_rows_are_standardised_too():
+    for lags, rows in ((4, 30), (16, 60)):
+        config = settings(kind="features", inputs=3, train=64, calibration=32)
+        config["sense"]["lags"] = lags
+        watcher, noise = Watcher(config, Sensor()), Noise(2)
+        row = array("f", bytes(12))
+        events = []
+        for r in range(300):
+            for i in range(3):
+                row[i] = (1013, 20, 50)[i] + noise.normal() + (4 if i == 1 and r >= 200 else 0)
+            if watcher.step(row, r):
+                events.append((watcher.event, r))
+            if r == 16:  # the settling is over, and its rows are the lags of this one
+                assert max([abs(value) for value in watcher.features.x]) < 5, list(watcher.features.x)
+        assert names(events) == ["commissioned", "machine_alarm"], (lags, events)
+        assert 200 <= events[1][1] < 200 + rows, (lags, events)
+
+
 def test_memory_is_bounded():
     machine = Machine()
     machine.spectrum()
