@@ -5,9 +5,9 @@ rows that are mixed in from another run than those the model is tested on.
 """
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .cooling_fan import SPEEDS, CoolingFan
 from .figures import auc
@@ -17,6 +17,7 @@ from .streams import apart, bootstrap, season
 
 ARRIVAL = 96
 """Rows after a move in which no row comes twice."""
+AT_A_SPEED = 64
 
 
 # drift
@@ -38,6 +39,31 @@ def moved(job: Job) -> Outcome:
     outcome = job.outcome(lived, 200, ("environment_changed",), watching_again=-1 if again is None else again + 1)
     late = sum(name in TROUBLE for _, name in events(later))
     return dataclasses.replace(outcome, false_alarms=outcome.false_alarms + late)
+
+
+def moved_at_all_speeds(job: Job) -> Outcome:
+    """Commissioned in the quiet room at all speeds, one after the other there, then twice beside the ventilation fan.
+
+    Each speed that is met for the first time after the move may be one more `environment_changed`; no alarm is wanted.
+    """
+    fan, random = job.recorded(), job.random()
+    commission, quiet = all_speeds(fan, "silentA", random)
+    beside = {s: apart(fan.recording(s, "normal", "noisy"), (AT_A_SPEED,), random) for s in SPEEDS}
+
+    def in_turn(recordings: dict[str, Rows]) -> Rows:
+        return np.concatenate([recordings[SPEEDS[i]] for i in random.permutation(len(SPEEDS))])
+
+    with Node(job.settings(train_rows=4 * TRAIN, calibration_rows=4 * CALIBRATE)) as node:
+        live(node, commission)
+        before = node.live(in_turn({s: bootstrap(rows, AT_A_SPEED, random) for s, rows in quiet.items()}))
+        first = node.live(in_turn({s: parts[0] for s, parts in beside.items()}))
+        again = node.live(in_turn({s: bootstrap(parts[1], AT_A_SPEED, random) for s, parts in beside.items()}))
+    lived = np.concatenate([before, first, again])
+    outcome = job.outcome(lived, len(before), ("environment_changed",))
+    changes = [name for _, name in events(lived[len(before) :])]
+    false = sum(name in TROUBLE for _, name in events(before)) + sum(name in TROUBLE[:2] for name in changes)
+    more: dict[str, float | str] = {"changes_told": changes.count("environment_changed")}
+    return dataclasses.replace(outcome, false_alarms=false, more=more)
 
 
 def moved_and_damaged(job: Job) -> Outcome:
@@ -119,18 +145,30 @@ def poisoned(job: Job) -> Outcome:
 # idle and modes
 
 
-def all_speeds(fan: CoolingFan, random: np.random.Generator) -> tuple[list[Rows], dict[str, Rows]]:
+def all_speeds(fan: CoolingFan, place: str, random: np.random.Generator) -> tuple[list[Rows], dict[str, Rows]]:
     """Rows to train with and to calibrate with, from all speeds in turn, and the other blocks of each speed."""
-    parts = {s: apart(fan.recording(s, "normal", "noisy"), COMMISSION, random) for s in SPEEDS}
+    parts = {s: apart(fan.recording(s, "normal", place), COMMISSION, random) for s in SPEEDS}
     in_turn = [np.stack([part[i] for part in parts.values()], 1) for i in range(len(COMMISSION))]
     return [rows.reshape(-1, rows.shape[-1]) for rows in in_turn], {s: part[-1] for s, part in parts.items()}
+
+
+def at_random(recordings: dict[str, Rows], count: int, random: np.random.Generator) -> tuple[NDArray[np.int64], Rows]:
+    """A machine whose speed changes every 5 to 60 rows: index of the speed of each row, and the rows."""
+    speeds: list[int] = []
+    parts = []
+    while len(speeds) < count:
+        length = min(int(random.integers(5, 61)), count - len(speeds))
+        speed = int(random.integers(0, len(SPEEDS)))
+        speeds += [speed] * length
+        parts.append(bootstrap(recordings[SPEEDS[speed]], length, random))
+    return np.array(speeds), np.concatenate(parts)
 
 
 def idle(job: Job) -> Outcome:
     """All speeds learned, then the fan stands for long, then it runs at each speed again."""
     fan, random = job.recorded(), job.random()
     rows = 2000 if job.quick else 20000
-    commission, rest = all_speeds(fan, random)
+    commission, rest = all_speeds(fan, "noisy", random)
     with Node(job.settings(train_rows=4 * TRAIN, calibration_rows=4 * CALIBRATE)) as node:
         live(node, commission)
         lived = [node.live(bootstrap(rest["o"], rows, random))]
@@ -150,24 +188,15 @@ def modes(job: Job) -> Outcome:
     fan, random = job.recorded(), job.random()
     rows = 600 if job.quick else 3000
     damage = job.scenario.split()[-1]
-    commission, rest = all_speeds(fan, random)
-    labels: list[int] = []
-
-    def sequence(count: int, recordings: dict[str, Rows]) -> Iterator[Rows]:
-        while count > 0:
-            length = min(int(random.integers(5, 61)), count)
-            speed = int(random.integers(0, 4))
-            labels.extend([speed] * length)
-            yield bootstrap(recordings[SPEEDS[speed]], length, random)
-            count -= length
-
+    commission, rest = all_speeds(fan, "noisy", random)
     with Node(job.settings(train_rows=4 * TRAIN, calibration_rows=4 * CALIBRATE)) as node:
         live(node, commission)
-        healthy = live(node, sequence(rows, rest))
-        known = np.array(labels)
-        bad = live(node, sequence(600, {s: fan.at_speed(damage, "noisy", s) for s in SPEEDS}))
+        speeds, stream = at_random(rest, rows, random)
+        healthy = node.live(stream)
+        _, stream = at_random({s: fan.at_speed(damage, "noisy", s) for s in SPEEDS}, 600, random)
+        bad = node.live(stream)
     table = np.zeros((4, 8))
-    for speed, mode in zip(known, healthy["mode"], strict=True):
+    for speed, mode in zip(speeds, healthy["mode"], strict=True):
         table[speed, min(int(mode), 7)] += 1
     purity = float(table.max(0).sum() / table.sum())
     outcome = job.outcome(np.concatenate([healthy, bad]), rows, ("machine_alarm",), mode_purity=round(purity, 3))

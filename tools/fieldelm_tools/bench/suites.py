@@ -14,7 +14,17 @@ from .computed_suites import FAULTS, commissioning, faulty_sensor, healthy, imba
 from .cooling_fan import CoolingFan
 from .feature_suite import CHANGES, PROCESSES, SENSORS, features
 from .node import warn
-from .recorded_suites import as_recorded, idle, modes, moved, moved_and_damaged, poisoned, seasonal, stationary
+from .recorded_suites import (
+    as_recorded,
+    idle,
+    modes,
+    moved,
+    moved_and_damaged,
+    moved_at_all_speeds,
+    poisoned,
+    seasonal,
+    stationary,
+)
 from .scenario import Job, Outcome
 
 JOBS = 2
@@ -22,6 +32,7 @@ Scenario = Callable[[Job], Outcome]
 SUITES: dict[str, dict[str, tuple[Scenario, bool, int]]] = {
     "drift": {
         **{f"silent to noisy, {s}": (moved, True, 3) for s in "hmlo"},
+        "silent to noisy at all speeds, one after the other": (moved_at_all_speeds, True, 3),
         **{f"2,000 stationary rows, {p} {s}": (stationary, True, 1) for p in ("silentA", "noisy") for s in "hmlo"},
         **{f"as recorded, {p} {s}": (as_recorded, True, 1) for p in ("silentA", "noisy") for s in "hmlo"},
         "season of 3 dB": (seasonal, True, 2),
