@@ -249,6 +249,7 @@ class Watcher:
                 self._undo("alarm")
                 self._tell("machine_alarm")
             return
+        self._score()  # by the finished model
         self._tell("commissioned" if self.state == "commissioning" else "relearned")
         self.state = "watching"
         self.worth_saving = True
@@ -264,6 +265,7 @@ class Watcher:
     def _undo(self, state):
         self._snapshot.restore()
         self._detector.reset()
+        self._score()  # by the model that has returned
         self.state = state
         self._tell("relearn_undone")
 

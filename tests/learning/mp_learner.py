@@ -197,6 +197,30 @@ def test_source_that_goes_again_undoes_the_relearning():
     assert watcher.state == "watching" and not watcher.change_unconfirmed
 
 
+def until(watcher, machine, event, rows=100):
+    for row in range(rows):
+        if watcher.step(machine.spectrum(), row) == event:
+            return
+    raise AssertionError("no " + event)
+
+
+def test_score_beside_an_event_is_in_units_of_the_threshold_beside_it():
+    watcher, machine = Watcher(settings(), Sensor()), Machine()
+    until(watcher, machine, "commissioned")
+    assert 0 < watcher.score < watcher.threshold, (watcher.score, watcher.threshold)
+    machine.extra = new_source
+    until(watcher, machine, "environment_changed")
+    assert watcher.score > watcher.threshold
+    until(watcher, machine, "relearned")
+    assert 0 < watcher.score < watcher.threshold, (watcher.score, watcher.threshold)
+    watcher, machine = commissioned()
+    machine.extra = new_source
+    until(watcher, machine, "environment_changed")
+    machine.extra = None
+    until(watcher, machine, "relearn_undone")
+    assert 0 < watcher.score < watcher.threshold, (watcher.score, watcher.threshold)
+
+
 def test_policy_ask_waits_for_the_operator():
     watcher, machine = commissioned("ask")
     machine.extra = new_source
