@@ -91,7 +91,7 @@ class Commands:
         return getattr(self, "_" + name)(payloads.unpack(table, arguments))
 
     def _retrain(self, given):
-        return "ok" if self._node.watcher.retrain(self._node.clock.now_ms()) else "not_now"
+        return "ok" if self._node.watcher.retrain() else "not_now"
 
     def _configure(self, values):
         settings = self._node.settings

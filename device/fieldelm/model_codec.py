@@ -55,7 +55,7 @@ def _pieces(watcher):
     # (buffer, first number, numbers, form, whether it is the triangle of P) of all that is stored
     model = watcher.model
     triangle = model.h * (model.h + 1) // 2
-    for part in watcher._snapshot.parts:
+    for part in watcher.snapshot.parts:
         for buffer in part.buffers():
             count = len(buffer)
             if part is model and model.MAGIC[:3] == b"FEX" and count > _FIXED_HEADER + triangle:
@@ -210,7 +210,7 @@ class Unpacker:
                     self._raise_diagonal(buffer, first, step)
                 elif form == _WORD:
                     buffer[_BETA_BOUND] += step
-        for part in self._watcher._snapshot.parts:
+        for part in self._watcher.snapshot.parts:
             part.loaded()
 
     def _fill(self, file, form, buffer, first, count):

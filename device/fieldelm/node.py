@@ -114,7 +114,7 @@ class Node:
 
         False if that fails: the node goes on with the model that it stored last, or learns one.
         """
-        if self.stored(self._model, self.watcher._snapshot.save(0)) and self._restore_model():
+        if self.stored(self._model, self.watcher.snapshot.save(0)) and self._restore_model():
             return True
         if not self._restore_model():
             self.watcher.commission()

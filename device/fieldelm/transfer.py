@@ -248,5 +248,5 @@ class Transfer:
                 return _REFUSED
             file.seek(_HEAD_BYTES)
             unpacker.unpack(file)
-        node.watcher._snapshot.has_old = False
+        node.watcher.snapshot.has_old = False
         return _TAKEN if node.adopt_model() else _REFUSED

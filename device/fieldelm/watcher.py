@@ -43,7 +43,7 @@ class Watcher:
     row changed the model), ``event`` (name or None), ``bands`` (the two that deviate most, 255: none), ``mode``,
     ``rms_g``, ``rms_velocity`` (NaN where unknown), ``learned_rows``, ``sensor_fault`` (name or None),
     ``change_unconfirmed``. ``worth_saving`` is set when the model has changed in a way that a restart should not lose;
-    ``save`` clears it.
+    ``save`` clears it. ``snapshot`` (fieldelm.snapshot.Snapshot) has the parts that are stored.
     """
 
     def __init__(self, config, sensor):
@@ -64,8 +64,8 @@ class Watcher:
         scratch = (floats(n), floats(n))  # a place is learned or a change is classified, never both
         self._detector = Detector(n, self._threshold, self.modes, features.level, spectral, features.origin, scratch)
         self._sensor_check = SensorCheck(features, sensor.full_scale, sensor.g_per_count)
-        self._snapshot = Snapshot(self.model, (features, self.model, self._threshold, self.modes, self._wear))
-        room = self._snapshot.old
+        self.snapshot = Snapshot(self.model, (features, self.model, self._threshold, self.modes, self._wear))
+        room = self.snapshot.old
         self._place = Place(
             self.model, self._threshold, self.modes, self._wear, features.level, spectral, room, scratch
         )
@@ -192,11 +192,11 @@ class Watcher:
         self._detector.reset()
         self._wear.reset()
         self._place.begin(self._train_rows, self._calibration_rows, True)
-        self.change_unconfirmed = self._snapshot.has_old = self._asked = self._worn = False
+        self.change_unconfirmed = self.snapshot.has_old = self._asked = self._worn = False
 
     def _relearn(self, confirmed):
         # learn what is new on top of the old model, which is kept until somebody has said what the change was
-        self._snapshot.keep()
+        self.snapshot.keep()
         features = self.features
         modes = self.modes
         reference = self._detector.reference
@@ -257,13 +257,13 @@ class Watcher:
         self._wear.pause()
         if not place.fresh:
             if self._confirmed:
-                self._snapshot.has_old = False
+                self.snapshot.has_old = False
             else:
                 self.change_unconfirmed = True
                 self._tell("change_unconfirmed")
 
     def _undo(self, state):
-        self._snapshot.restore()
+        self.snapshot.restore()
         self._detector.reset()
         self._score()  # by the model that has returned
         self.state = state
@@ -348,7 +348,7 @@ class Watcher:
 
     # an operator's commands: True if carried out, False if there is nothing to do it to. Events come with the next row.
 
-    def retrain(self, now_ms=0):
+    def retrain(self):
         """Forget everything and learn this place from the next row on. False while the sensor is faulty."""
         if self.state == "sensor_fault":
             return False
@@ -377,7 +377,7 @@ class Watcher:
         if (self._asked or self.state == "alarm") and self._detector.change.rows:
             self._relearn(True)
         elif self.change_unconfirmed:
-            self.change_unconfirmed = self._snapshot.has_old = False
+            self.change_unconfirmed = self.snapshot.has_old = False
             self.worth_saving = True
         else:
             return False
@@ -386,8 +386,8 @@ class Watcher:
 
     def call_fault(self):
         """The change is a fault: the old model returns, if it was relearned, and the node alarms."""
-        if self._snapshot.has_old and self.state != "sensor_fault":
-            self._snapshot.restore()
+        if self.snapshot.has_old and self.state != "sensor_fault":
+            self.snapshot.restore()
             self._detector.reset()
             self.change_unconfirmed = False
         elif not self._asked:
@@ -404,7 +404,7 @@ class Watcher:
         state = self._interrupted if self.state == "sensor_fault" else self.state
         if state in ("commissioning", "relearning"):
             return None
-        return self._snapshot.save(
+        return self.snapshot.save(
             (_ALARM if state == "alarm" else 0) | (_UNCONFIRMED if self.change_unconfirmed else 0)
         )
 
@@ -413,7 +413,7 @@ class Watcher:
 
         False, and nothing is changed, if they are of another configuration.
         """
-        flags = self._snapshot.load(file, length)
+        flags = self.snapshot.load(file, length)
         if flags is None:
             return False
         self._detector.reset()

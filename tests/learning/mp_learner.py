@@ -255,7 +255,7 @@ def test_retrain_learns_the_place_from_nothing():
     watcher, machine = commissioned()
     machine.extra = broken
     live(watcher, machine, 50)
-    assert watcher.state == "alarm" and watcher.retrain(0)
+    assert watcher.state == "alarm" and watcher.retrain()
     assert watcher.state == "relearning"
     assert names(live(watcher, machine, 64)) == ["relearned"]
     assert live(watcher, machine, 100) == [] and watcher.verdict == "normal"
@@ -306,7 +306,7 @@ def test_one_row_over_and_over_is_a_stuck_sensor():
     row = machine.spectrum()
     events = [watcher.event for r in range(100) if watcher.step(row, r)]
     assert events == ["sensor_fault"] and watcher.sensor_fault == "stuck" and watcher.learned_rows == 0
-    assert not watcher.retrain(0)
+    assert not watcher.retrain()
 
 
 def test_not_a_number_and_no_data_are_a_dead_sensor():
