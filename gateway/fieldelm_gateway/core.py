@@ -4,6 +4,7 @@ Whatever is waiting is handled in one round and committed in one transaction, so
 at once.
 """
 
+import dataclasses
 import logging
 import queue
 import re
@@ -18,6 +19,7 @@ from . import (
     health,
     home_assistant,
     maintenance,
+    numbers,
     requests,
     retention,
     security,
@@ -26,7 +28,7 @@ from . import (
 )
 from .clock import Clock, Instant, rfc3339
 from .config import GatewayConfig
-from .errors import DatabaseUnavailableError, RequestError, TransientError
+from .errors import DatabaseUnavailableError, GatewayError, RequestError, TransientError
 from .ingress import Radio, Tick, Uplink
 from .live import Live
 from .nodes import Node
@@ -166,7 +168,17 @@ class Core:
                     batch.writes.published += events + rest
                     batch.published = (batch.published[0] + len(events), batch.published[1] + len(rest))
                 case Request():
-                    self._request(item, batch, now)
+                    before = batch.copy()
+                    try:
+                        self._request(item, batch, now)
+                    except GatewayError:
+                        raise
+                    except Exception:  # a request must not end the gateway, nor come again at every start
+                        log.exception("a request, %.64r, has met a fault in the program: it is refused", item.command)
+                        batch.restore(before)
+                        self._refuse(
+                            item, batch, "this request has met a fault in the gateway: its log shows where", now
+                        )
         if self._is_due(now):
             self._expire_commands(batch, now)
         return batch
@@ -187,6 +199,7 @@ class Core:
         state.rows = {node.row: node for node in nodes}
         self._database_version = version
         self._cards_changed = True
+        self._listen_if_spent()
         for node in nodes:
             before = known.get(node.row)
             if before is None or (before.alarm, before.name, before.location) != (node.alarm, node.name, node.location):
@@ -201,6 +214,18 @@ class Core:
         for gone in known.values():
             if gone.eui not in present:
                 self._forget(gone)
+
+    def _listen_if_spent(self) -> None:
+        # keys were imported beside the running gateway: another one has answered with them under this number
+        config = self.state.config
+        if config.gateway.answers and config.gateway.number in numbers.spent_in(self.state.store):
+            log.error(
+                "number %d is another gateway's: this one only listens until it starts with one of its own. %s",
+                config.gateway.number,
+                numbers.MEND,
+            )
+            gateway = dataclasses.replace(config.gateway, answers=False)
+            self._config = self.state.config = dataclasses.replace(config, gateway=gateway)
 
     def _forget(self, node: Node) -> None:
         # it was removed; whoever did that has put empty retained messages into the outbox
@@ -253,10 +278,16 @@ class Core:
             batch.notes.append(f"{state.rows[command.node].name}: {command.command} waits for it to speak")
         except RequestError as error:
             if request.inbox:
-                batch.writes.inbox_answers[-1] = (str(error), request.inbox)
-            name = request.command if _PLAIN.fullmatch(request.command) else "unknown"
-            document = documents.refusal(requests.request_id(request.payload), name, str(error), now)
-            state.enqueue(batch, REST, state.topics.response(name), documents.dump(document), now.epoch_ms)
+                batch.writes.inbox_answers.pop()
+            self._refuse(request, batch, str(error), now)
+
+    def _refuse(self, request: Request, batch: Batch, why: str, now: Instant) -> None:
+        if request.inbox:
+            batch.writes.inbox_answers.append((why, request.inbox))
+        name = request.command if _PLAIN.fullmatch(request.command) else "unknown"
+        document = documents.refusal(requests.request_id(request.payload), name, why, now)
+        topic = self.state.topics.response(name)
+        self.state.enqueue(batch, REST, topic, documents.dump(document), now.epoch_ms)
 
     def _is_known(self, command: Command) -> bool:
         # MQTT may bring a request twice; it counts once
@@ -310,6 +341,7 @@ class Core:
         told.update(node.row for node in batch.writes.described)
         self._inbox_waits = False
         self.state.adopt(batch)
+        self._answer(batch.answers)  # a node waits for it; nothing else is in a hurry
         now = self._clock.now()
         for row in told:
             self._tell_alarm(self.state.rows[row], now)
@@ -321,7 +353,6 @@ class Core:
             self._database_version = -1  # a key was made, or a tag may change: read it
         for command in added:
             self.state.waiting.add(command)
-        self._answer(batch.answers)
         if batch.writes.outbox:
             self._publisher.notify()
             for message in batch.writes.outbox:

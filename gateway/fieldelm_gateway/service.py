@@ -1,5 +1,7 @@
 """The gateway as a whole: wires its parts, and stops them in an order in which nothing is lost."""
 
+import contextlib
+import gc
 import logging
 import queue
 import signal
@@ -35,6 +37,9 @@ _COMMIT_S = 5.0
 _STUCK_S = 10.0
 _SWITCH_S = 0.0005
 """Python's threads give way after 5 ms by default: an answer that waits for its turn ten times would be late"""
+_COLLECTIONS = (700, 10, 1000)
+"""Python looks through all that lives whenever a quarter has been added, 80 ms with 10,000 nodes: now every ten minutes"""
+_COLLECT_S = 600.0
 
 
 def make_radios(config: GatewayConfig) -> tuple[list[Radio], Clock]:
@@ -63,18 +68,21 @@ class Gateway:
         """Opens the database. Raises GatewayError."""
         path = config.database_path()
         broker.read_password(config.mqtt)  # what is wrong with it is told now, not at the first connection
-        self.config = config
         self._inbox: Inbox = queue.SimpleQueue()
-        self._store = Store(path, create=True)
-        self._lock = database.lock(path)
-        try:
+        with contextlib.ExitStack() as opened:  # all of it is let go of if a part of it cannot be used
+            opened.enter_context(database.lock(path))
+            self._store = opened.enter_context(contextlib.closing(Store(path, create=True, locked=True)))
             self.config = config = numbers.claim(self._store, config)
-        except GatewayError:
-            self._lock.close()
-            self._store.close()
-            raise
+            self._open(config, opened)
+            self._opened = opened.pop_all()
+        self.failure: Exception | None = None
+        self.ended = threading.Event()
+        self._thread = threading.Thread(target=self._run_core, name="core", daemon=True)
+
+    def _open(self, config: GatewayConfig, opened: contextlib.ExitStack) -> None:
         self._radios, clock = make_radios(config)
-        self.publisher = Publisher(config, Store(path, read_only=True), self._inbox.put)
+        reader = opened.enter_context(contextlib.closing(Store(config.database_path(), read_only=True)))
+        self.publisher = opened.enter_context(contextlib.closing(Publisher(config, reader, self._inbox.put)))
         self.live = Live()
         self.core = Core(config, __version__, self._store, self._radios, self.publisher, clock, self._inbox, self.live)
         self.dashboard: Dashboard | None = None
@@ -82,15 +90,16 @@ class Gateway:
             from .dashboard import server  # a gateway without a page does not load its library
 
             self.dashboard = server.Dashboard(config, self.live, self._inbox.put, self.is_alive)
-        self.failure: Exception | None = None
-        self.ended = threading.Event()
-        self._thread = threading.Thread(target=self._run_core, name="core", daemon=True)
 
     def start(self) -> None:
-        """Begin to listen and publish."""
+        """Begin to listen and publish. Raises GatewayError; then everything is closed."""
         topics = documents.Topics(self.config.base_topic())
         self.publisher.remember(topics.state, documents.gateway_state("online"))
-        self.core.step([])  # the publisher begins with what is known of the nodes
+        try:
+            self.core.step([])  # the publisher begins with what is known of the nodes
+        except GatewayError:
+            self._opened.close()
+            raise
         self.publisher.start()
         self._thread.start()
         for radio in self._radios:
@@ -121,47 +130,55 @@ class Gateway:
         self.publisher.stop(_FLUSH_S)
         self._inbox.put(Stop())
         self._thread.join()
-        self._store.close()
-        self._lock.close()
+        self._opened.close()
+
+
+def _start(config: GatewayConfig) -> Gateway:
+    try:
+        gateway = Gateway(config)
+        gateway.start()
+    except DamagedError:
+        backup.recover(config.database_path(), config.gateway.number)
+        gateway = Gateway(config)
+        gateway.start()
+    return gateway
 
 
 def run(config: GatewayConfig) -> None:
     """Run in the foreground until SIGTERM or SIGINT. Raises what ended it otherwise."""
-    try:
-        gateway = Gateway(config)
-    except DamagedError:
-        backup.recover(config.database_path(), config.gateway.number)
-        gateway = Gateway(config)
     asked: list[int] = []
+    faults: list[GatewayError] = []
 
     def on_fault(arguments: threading.ExceptHookArgs) -> None:
         # a thread has died of a fault in the program: end, so that whoever supervises starts it again
         name = arguments.thread.name if arguments.thread else "a thread"
         log.error("%s has a fault", name, exc_info=arguments.exc_value)
-        gateway.failure = GatewayError(
-            f"{name} has a fault in the program ({arguments.exc_value!r}); the log shows where"
-        )
-        gateway.ended.set()
+        faults.append(GatewayError(f"{name} has a fault in the program ({arguments.exc_value!r}); the log shows where"))
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         asked.append(number)
 
     supervisor = Supervisor()
     sys.setswitchinterval(_SWITCH_S)
+    gc.set_threshold(*_COLLECTIONS)
+    collect_at = time.monotonic() + _COLLECT_S
     threading.excepthook = on_fault
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    gateway.start()
+    gateway = _start(config)
     log.info("gateway %s is up; database %s", config.gateway.name, config.database_path())
     supervisor.tell("READY=1", f"STATUS=gateway {config.gateway.name}")
-    while not asked and not gateway.ended.wait(_LOOK_S):
+    while not asked and not faults and not gateway.ended.wait(_LOOK_S):
         if gateway.is_alive():
             supervisor.alive()
+        if time.monotonic() >= collect_at:
+            gc.collect()
+            collect_at = time.monotonic() + _COLLECT_S
     supervisor.tell("STOPPING=1")
     log.info("stopping (%s)", signal.Signals(asked[0]).name if asked else "it cannot go on")
     gateway.stop()
     log.info("stopped")
     if isinstance(gateway.failure, DamagedError):
         backup.recover(config.database_path(), config.gateway.number)
-    if gateway.failure:
-        raise gateway.failure
+    if failure := gateway.failure or next(iter(faults), None):
+        raise failure

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fieldelm_gateway.publisher import Published
-from fieldelm_tools.bench.gateway import Nodes
+from fieldelm_tools.bench.gateway_surroundings import Nodes
 
 
 def _resident_mb():
