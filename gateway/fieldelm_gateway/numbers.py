@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 BELIEVED = (1, 2, 3, 4)
 _LISTEN = 0  # as substitute
-_MEND = (
+MEND = (
     "set number, under [gateway], to one that no other gateway has and that the nodes believe "
     "(link.gateways, by default 1 to 4)"
 )
@@ -36,6 +36,12 @@ def _get(connection: sqlite3.Connection, name: str) -> str | None:
 def spent(connection: sqlite3.Connection) -> set[int]:
     """Numbers that this database's gateway must not answer under."""
     return set(json.loads(_get(connection, "spent") or "[]"))
+
+
+def spent_in(store: Store) -> set[int]:
+    """The same, beside a running gateway."""
+    rows = store.query(_READ, ("spent",))
+    return set(json.loads(rows[0]["value"])) if rows else set()
 
 
 def used(connection: sqlite3.Connection) -> set[int]:
@@ -91,7 +97,7 @@ def answers_as(store: Store, config: GatewayConfig) -> int | None:
     if given in taken:
         raise UsageError(
             f"{store.path} is a copy: gateway number {number} may have answered frames that it does not know: "
-            f"{_MEND}; spent: {', '.join(map(str, sorted(taken)))}"
+            f"{MEND}; spent: {', '.join(map(str, sorted(taken)))}"
         )
     return None if given == _LISTEN else given
 
@@ -103,7 +109,7 @@ def claim(store: Store, config: GatewayConfig) -> GatewayConfig:
     with store.transaction() as connection:
         number = answers_as(store, config)
         if number is None:
-            log.error("every number that nodes believe is spent: this gateway only listens. %s", _MEND)
+            log.error("every number that nodes believe is spent: this gateway only listens. %s", MEND)
             return dataclasses.replace(config, gateway=dataclasses.replace(config.gateway, answers=False))
         if number != config.gateway.number:
             log.warning("number %d is spent: this gateway answers as number %d", config.gateway.number, number)

@@ -1,5 +1,6 @@
 """Keys and counters through their lives: rotated, provisioned anew, cloned, restored, exported, and at a second gateway."""
 
+import dataclasses
 import json
 import shutil
 import sqlite3
@@ -699,3 +700,19 @@ def test_a_key_file_does_not_say_how_much_memory_is_taken(two, tmp_path):
         file.write_text(json.dumps(document | change))
         with pytest.raises(UsageError, match="no file that"):
             keyfile.open_file(file, PASSPHRASE)
+
+
+def test_a_running_gateway_whose_number_another_one_has_used_only_listens(two, tmp_path, caplog):
+    one, other = two
+    node = one.node()
+    other.config = dataclasses.replace(other.config, gateway=dataclasses.replace(other.config.gateway, number=1))
+    other.restart()
+    other.tick()
+    carry(two, tmp_path / "keys")  # the first one has answered as number 1, too
+    data = node.alert()
+    assert one.hear(data) is not None
+    assert other.hear(data) is None
+    assert len(other.outbox("/event")) == 1  # it is heard all the same
+    assert caplog.text.count("number 1 is another gateway's") == 1
+    other.request("identify", id="1", node="fan")
+    assert "only listens" in other.outbox("/response/identify")[0]["message"]
