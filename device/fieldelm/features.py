@@ -16,6 +16,7 @@ scale.
 """
 
 from array import array
+from binascii import crc32
 from math import exp, log, sqrt
 
 from fieldelm import defaults, kernels
@@ -62,6 +63,9 @@ class Features:
 
     ``sense`` is the section of the configuration; ``rate_hz`` (samples a second; of spectra: of the signal they were
     made of, 0 means 1 Hz a bin), ``axes`` and ``g_per_count`` describe the sensor. Raises FeatureError.
+
+    ``meaning`` is a number of 32 bits that is the same where the inputs stand for the same: a model learned from other bands,
+    axes, units or lags does not fit.
     """
 
     def __init__(self, sense, rate_hz, axes, g_per_count):
@@ -69,6 +73,7 @@ class Features:
         self.settled = 0  # rows that have set floor, centre and scale so far
         self.rms_g = float("nan")
         self.rms_velocity = float("nan")
+        self.chosen = None  # axes of a waveform
         self.stats = None  # of each axis: mean, variance, minimum, maximum of the raw counts
         self._params = array("f", (0.0, 1.0))  # floor, gain
         if self.kind == "features":
@@ -99,6 +104,10 @@ class Features:
         if self.kind != "features":
             first = self.edges[0] + (self.kind == "spectrum") - 0.5
             self.origin = first * self.n / (self.edges[self.n] - self.edges[0])
+        meaning = "%s %d %d" % (self.kind, self.n, self.inputs)
+        if self.kind != "features":
+            meaning += " %.6g %.6g %s" % (rate_hz, g_per_count, self.chosen)
+        self.meaning = crc32(b"" if self.kind == "features" else self.edges, crc32(meaning.encode()))
 
     def _prepare_waveform(self, sense, rate_hz, axes, g_per_count):
         samples = sense["samples"]

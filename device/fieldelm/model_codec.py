@@ -1,6 +1,6 @@
 """A learner in less than 5 kB, for the air: weights in 16 bits, everything else as coarse as it may be.
 
-    head     magic "CML1", that of the model, n u16, h u16, seed u32
+    head     magic "CML2", that of the model, n u16, h u16, seed u32, meaning of the inputs u32 (features.Features)
     buffers  of features, model, threshold, modes and wear in the order of ``fieldelm.snapshot``, each as
              form u8, numbers u16, then
 
@@ -36,9 +36,9 @@ _NOTHING = const(7)
 _BEFORE = (0, 1, 8, 1, 1, 4, 4, 0)  # bytes before the numbers, and of each number, by form
 _EACH = (4, 2, 1, 2, 3, 2, 3, 0)
 
-MAGIC = b"CML1"
-_HEAD = "<4s4sHHI"
-_HEAD_BYTES = const(16)
+MAGIC = b"CML2"
+_HEAD = "<4s4sHHII"
+_HEAD_BYTES = const(20)
 _FORM = "<BH"
 _FORM_BYTES = const(3)
 _FEW = const(16)  # numbers that are not worth rounding
@@ -118,7 +118,7 @@ class Packer:
 
     def __iter__(self):
         model = self._watcher.model
-        yield struct.pack(_HEAD, MAGIC, model.MAGIC, model.n, model.h, model.seed)
+        yield struct.pack(_HEAD, MAGIC, model.MAGIC, model.n, model.h, model.seed, self._watcher.snapshot.meaning)
         for buffer, first, count, form, _ in _pieces(self._watcher):
             if form != _EXACT and not _largest(buffer, first, count):
                 form = _NOTHING
@@ -176,8 +176,8 @@ class Unpacker:
     def _forms(self, file):
         # (piece, form); raises CodecError where the bytes are of another model
         model = self._watcher.model
-        magic, kind, n, h, seed = struct.unpack(_HEAD, self._read(file, _HEAD_BYTES))
-        if magic != MAGIC or (kind, n, h, seed) != (model.MAGIC, model.n, model.h, model.seed):
+        magic, *found = struct.unpack(_HEAD, self._read(file, _HEAD_BYTES))
+        if magic != MAGIC or found != [model.MAGIC, model.n, model.h, model.seed, self._watcher.snapshot.meaning]:
             raise CodecError("the model is of another configuration or firmware")
         for piece in _pieces(self._watcher):
             form, count = struct.unpack(_FORM, self._read(file, _FORM_BYTES))

@@ -8,14 +8,18 @@ import struct
 
 from fieldelm.elm import raw
 
-_HEAD = "<4sHHIB"  # magic of the model, n, h, seed, flags
+_HEAD = "<4sHHIIB"  # magic of the model, n, h, seed, meaning of the inputs, flags
 
 
 class Snapshot:
-    """Parts of one learner, and ``old``, room for a second image of them; ``has_old`` tells whether it is in use."""
+    """Parts of one learner, and ``old``, room for a second image of them; ``has_old`` tells whether it is in use.
 
-    def __init__(self, model, parts):
+    ``meaning``: that of the inputs (features.Features).
+    """
+
+    def __init__(self, model, meaning, parts):
         self._model = model
+        self.meaning = meaning
         self.parts = parts
         self._head = bytearray(struct.calcsize(_HEAD))
         self.old = bytearray(sum([len(data) for data in self._raw()]))
@@ -49,7 +53,8 @@ class Snapshot:
     def save(self, flags):
         """The buffers to write, one behind the other; ``flags``: 0..127."""
         model = self._model
-        struct.pack_into(_HEAD, self._head, 0, model.MAGIC, model.n, model.h, model.seed, flags << 1 | self.has_old)
+        flags = flags << 1 | self.has_old
+        struct.pack_into(_HEAD, self._head, 0, model.MAGIC, model.n, model.h, model.seed, self.meaning, flags)
         return [self._head] + self._raw() + ([self.old] if self.has_old else [])
 
     def load(self, file, length):
@@ -60,8 +65,8 @@ class Snapshot:
         model = self._model
         if length < len(self._head) or file.readinto(self._head) != len(self._head):
             return None
-        magic, n, h, seed, flags = struct.unpack(_HEAD, self._head)
-        if (magic, n, h, seed) != (model.MAGIC, model.n, model.h, model.seed):
+        magic, n, h, seed, meaning, flags = struct.unpack(_HEAD, self._head)
+        if (magic, n, h, seed, meaning) != (model.MAGIC, model.n, model.h, model.seed, self.meaning):
             return None
         if length != len(self._head) + len(self.old) * (1 + (flags & 1)):
             return None

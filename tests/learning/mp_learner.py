@@ -394,6 +394,31 @@ def test_stored_model_of_another_configuration_is_refused():
     assert Watcher(settings(), Sensor()).save() is None  # nothing is learned yet
 
 
+def test_stored_model_of_other_inputs_is_refused():
+    def taken(image, sensor=None, **sense):
+        other = settings(kind=sense.pop("kind", "spectrum"), inputs=sense.pop("inputs", BINS))
+        other["sense"].update(sense)
+        return Watcher(other, sensor or Sensor()).load(io.BytesIO(image), len(image))
+
+    image = stored(commissioned()[0])
+    assert taken(image) and taken(image, band_low_hz=0.4, band_high_hz=300)  # the same bins
+    assert not taken(image, band_low_hz=40) and not taken(image, band_high_hz=100)
+    assert not taken(image, Sensor(rate_hz=800)) and not taken(image, inputs=BINS + 1)
+    # of a waveform: axis, rate, length, counts a g; of sensor values: lags
+    raw = Sensor(800, 3, 4095, 1 / 256)
+    wave = {"kind": "waveform", "inputs": 512, "axis": "x"}
+    config = settings(kind="waveform", inputs=512)
+    config["sense"]["axis"] = "x"
+    image = b"".join([bytes(part) for part in Watcher(config, raw).snapshot.save(0)])
+    assert taken(image, raw, **wave) and taken(image, Sensor(800.0, 3, 511, 1 / 256), **wave)
+    for other in (Sensor(1600, 3, 4095, 1 / 256), Sensor(800, 2, 4095, 1 / 256), Sensor(800, 3, 4095, 1 / 128)):
+        assert not taken(image, other, **wave)
+    wave["axis"] = "z"
+    assert not taken(image, raw, **wave)
+    image = b"".join([bytes(part) for part in Watcher(settings(kind="features", inputs=6), Sensor()).snapshot.save(0)])
+    assert taken(image, kind="features", inputs=6) and not taken(image, kind="features", inputs=3, lags=2)
+
+
 def test_known_conditions_are_not_forgotten():
     watcher, machine = Watcher(settings(train=80, calibration=40), Sensor()), Machine()
     for r in range(120):

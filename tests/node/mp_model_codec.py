@@ -102,8 +102,11 @@ def test_what_is_not_this_configurations_model_is_refused_and_changes_nothing():
     for length in (0, 1, 15, 16, 17, 18, 19, 100, len(data) - 1):
         assert refused(data[:length], watcher), length
     assert refused(data + b"x", watcher)
-    assert refused(b"CML2" + data[4:], watcher)
+    assert refused(b"CML1" + data[4:], watcher)
     assert refused(data, replacement(seed=2, hidden=21))
     other = learner.settings()
     other["learn"]["seed"] = 7
+    assert refused(data, Watcher(other, learner.Sensor()))
+    other = learner.settings()
+    other["sense"]["band_high_hz"] = 200  # as many bands, but narrower ones
     assert refused(data, Watcher(other, learner.Sensor()))
