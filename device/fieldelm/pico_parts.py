@@ -9,7 +9,7 @@ from fieldelm.config import ConfigError
 
 RADIO_HZ = 4000000  # SX127x up to 10 MHz, SX126x up to 16 MHz; ADXL345 up to 5 MHz
 I2C_HZ = 400000
-_OPTIONS = ("radio", "sensor", "range_g", "g_per_volt")
+_OPTIONS = ("radio", "driver", "sensor", "range_g", "g_per_volt")
 
 
 def check(config, description):
@@ -74,6 +74,8 @@ def radio(config, description, buses, board):
     spi = _spi(d["spi"], 0, buses)
     cs = _output(d["cs"], 1)
     reset = _output(d.get("reset"), 1)
+    if config["options"].get("driver") is not None:
+        return _foreign(config["options"]["driver"], d, spi, cs, reset)
     if chip in ("sx1276", "sx1277", "sx1278", "sx1279"):
         from fieldelm.drivers.sx127x import SX127x
 
@@ -96,6 +98,24 @@ def radio(config, description, buses, board):
         txen=_output(d.get("txen"), 0),
         dcdc=d.get("dcdc", True),
     )
+
+
+def _foreign(name, d, spi, cs, reset):
+    # a driver that the user has brought
+    if name != "lora":
+        raise ConfigError('options: driver must be "lora" (MicroPython\'s package) or left out, not %s' % name)
+    from fieldelm.drivers import lora_package
+
+    pins = {"cs": cs, "reset": reset}
+    if d["chip"].startswith("sx127"):
+        pins["dio0"] = _input(d.get("dio0"))
+    else:
+        pins["busy"] = _input(d["busy"])
+        pins["dio1"] = _input(d.get("dio1"))
+        pins["dio2_rf_sw"] = d.get("dio2_rf_switch", True)
+        pins["dio3_tcxo_millivolts"] = d.get("tcxo_mv")
+        pins["ant_sw"] = lora_package.AntennaSwitch(_output(d.get("rxen"), 0), _output(d.get("txen"), 0))
+    return lora_package.modem(d, spi, pins)
 
 
 def sensor(config, description, buses):
