@@ -44,7 +44,7 @@ def write(path: Path, target: Path, number: int | None = None) -> int:
 
 def _mark(part: Path, number: int | None, substitute: int | None = None) -> None:
     # brought up to date, and marked as a copy
-    with contextlib.closing(database.connect(part)) as marked:
+    with contextlib.closing(database.connect(part, locked=True)) as marked:
         with database.transaction(marked, part):
             numbers.mark_copy(marked, number)
             if substitute is not None:
@@ -86,11 +86,11 @@ def restore(source: Path, path: Path, number: int | None = None, substitute: int
     if not source.is_file():
         raise UsageError(f"{source} does not exist: name a file that `fieldelm gateway backup` has written")
     _check(source)
-    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     with database.lock(path):
         prepared = path.with_name(path.name + ".restored")
         with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as copied:
             copy(copied, prepared, lambda part: _mark(part, number, substitute))
+        database.hand_over(prepared)
         moved = set_aside(path, "replaced") if path.exists() else None
         prepared.replace(path)
         _sync_folder(path)
@@ -156,7 +156,7 @@ def _copy_essentials(source: sqlite3.Connection, target: Path, number: int | Non
     part = target.with_name(target.name + ".part")
     for ending in ("", "-wal", "-shm"):
         part.with_name(part.name + ending).unlink(missing_ok=True)
-    made = database.connect(part, create=True)
+    made = database.connect(part, create=True, locked=True)
     try:
         made.execute("PRAGMA foreign_keys = OFF")
         made.execute("BEGIN")

@@ -57,8 +57,11 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(steps)
 
 
-def connect(path: Path, *, create: bool = False, read_only: bool = False) -> sqlite3.Connection:
-    """Open the database and bring its schema up to date. Raises GatewayError."""
+def connect(path: Path, *, create: bool = False, read_only: bool = False, locked: bool = False) -> sqlite3.Connection:
+    """Open the database and bring its schema up to date, unless a gateway works with the older one. Raises GatewayError.
+
+    `locked`: whoever opens it holds `lock`, or nobody else knows the file.
+    """
     if not path.is_file():
         if path.exists():
             raise WrongDatabaseError(f"{path} is not a file: name a file as [database] path")
@@ -74,7 +77,12 @@ def connect(path: Path, *, create: bool = False, read_only: bool = False) -> sql
             connection.execute("PRAGMA query_only = ON")
         else:
             connection.execute("PRAGMA journal_mode = WAL")
-        _migrate(connection, path, read_only=read_only)
+        version = _known_version(connection, path, read_only=read_only)
+        if version == 0 or (version < migrations()[-1][0] and locked):
+            _migrate(connection, path)
+        elif version < migrations()[-1][0]:
+            with _before_the_gateway(path):
+                _migrate(connection, path)
     except sqlite3.Error as error:
         if connection:
             connection.close()
@@ -96,33 +104,58 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def _create(path: Path) -> None:
-    # keys are in it: nobody else may ever read it, and SQLite gives its other files the same mode
+    # keys are in it: nobody else may ever read it, and SQLite gives its other files the same mode and owner
     try:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         raise WrongDatabaseError(f"{path} cannot be made ({error.strerror}): name another [database] path") from None
+    hand_over(path)
 
 
-def _migrate(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
-    steps = migrations()
-    newest = steps[-1][0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+def hand_over(path: Path) -> None:
+    """What the administrator has made belongs to whoever the folder belongs to: the service runs as that user."""
+    if os.geteuid() == 0:
+        owner = path.absolute().parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+@contextmanager
+def _before_the_gateway(path: Path) -> Iterator[None]:
+    try:
+        holder = lock(path)
+    except DatabaseError:
+        raise DatabaseError(
+            f"{path} has an older schema and a gateway works with it: start the gateway again, then try once more"
+        ) from None
+    with holder:
+        yield
+
+
+def _known_version(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> int:
+    newest = migrations()[-1][0]
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > newest:
         raise DatabaseError(
             f"{path} was made by a newer version (schema {version}, this one knows {newest}): update fieldelm"
         )
-    if version == newest:
-        return
-    if read_only:
+    if version < newest and read_only:
         raise DatabaseError(f"{path} has an older schema: start the gateway once")
     if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise WrongDatabaseError(f"{path} is a database of another program: name another [database] path")
-    if version:
+    return version
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    steps = migrations()
+    newest = steps[-1][0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if 0 < version < newest:
         from . import backup  # it needs this module
 
         kept = path.with_name(f"{path.name}.schema-{version}")
         backup.copy(connection, kept)
+        hand_over(kept)
         log.warning("%s: its schema goes from %d to %d; a copy of it as it was is %s", path, version, newest, kept.name)
     for number, sql in steps:
         if number > version:
@@ -161,8 +194,16 @@ def lock(path: Path) -> IO[bytes]:
     """Hold the database for one running gateway, until the returned file is closed. Raises DatabaseError."""
     name = path.with_name(path.name + ".lock")
     try:
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        is_new = not name.exists()
         holder = name.open("ab")
+        if is_new:
+            hand_over(name)
     except OSError as error:
+        if not path.exists():
+            raise WrongDatabaseError(
+                f"{path} cannot be made ({error.strerror}): name another [database] path"
+            ) from None
         raise DatabaseError(
             f"{name} cannot be made ({error.strerror}): give the gateway's user the right to write there"
         ) from None

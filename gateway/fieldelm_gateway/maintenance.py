@@ -12,7 +12,7 @@ from . import alarm, documents, home_assistant, removed, requests
 from .alarm import Alarm, Mark
 from .clock import Instant, rfc3339
 from .config import GatewayConfig
-from .errors import RequestError
+from .errors import RequestError, UsageError
 from .nodes import Node
 from .requests import Request
 from .rows import REST, Command, MaintenanceRow
@@ -179,8 +179,8 @@ _ACTIONS: Mapping[str, Callable[[State, Node, Mapping[str, Any], str, Instant], 
 
 def _text(given: Mapping[str, Any]) -> str:
     text = given.get("comment", "")
-    if not isinstance(text, str) or len(text) > _MOST_TEXT:
-        raise RequestError(f"comment must be a text of at most {_MOST_TEXT} characters")
+    if not isinstance(text, str) or len(text) > _MOST_TEXT or not all(one.isprintable() or one == "\n" for one in text):
+        raise RequestError(f"comment must be a text of at most {_MOST_TEXT} printable characters")
     return text.strip()
 
 
@@ -239,9 +239,14 @@ def expired(nodes: Iterable[Node], now_ms: int) -> list[Node]:
 def ask(store: Store, action: str, number: str, node: str, by: str, arguments: Mapping[str, Any]) -> int:
     """Put a request for the running gateway, or for its next start, into the database; inside a transaction.
 
-    Returns the number of its row in the inbox, where the answer will be.
+    Returns the number of its row in the inbox, where the answer will be. Raises UsageError for what is no text.
     """
-    payload = json.dumps({"id": number, "node": node, "by": by, **arguments}).encode()
+    try:
+        payload = json.dumps({"id": number, "node": node, "by": by, **arguments}, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{error.object!r} is not UTF-8: set the terminal to UTF-8, or write it with plain letters"
+        ) from None
     return store.write("INSERT INTO inbox (command, payload) VALUES (?, ?)", (action, payload))
 
 

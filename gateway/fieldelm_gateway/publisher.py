@@ -153,6 +153,9 @@ class Publisher:
         self._ending_at = time.monotonic() + flush_s
         self._bell.ring()
         self._thread.join()
+
+    def close(self) -> None:
+        """Let go of what it has open."""
         self._bell.close()
         self._store.close()
 
@@ -293,7 +296,8 @@ class Publisher:
             self._lanes[message.lane].put_back([message])
         else:
             with self._lock:
-                self._changed[message] = None
+                if message in self._current:  # it may have been forgotten meanwhile
+                    self._changed[message] = None
 
     def _publish_what_fits(self, connection: Connection) -> None:
         self._publish_current(connection, self._topics.state)

@@ -1,7 +1,10 @@
 """What the core thread knows, and what one round of it is about to change."""
 
+import copy
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from . import commands
 from .airtime_account import AirtimeAccount
@@ -15,6 +18,7 @@ from .rows import EVENTS, REST, AirtimeRow, OutboxRow, Writes
 from .security import Guard
 from .store import Store
 
+Copied = TypeVar("Copied", "Batch", Writes)
 _ANSWERED_MS = 1000
 """from the end of an uplink to its answer"""
 
@@ -47,10 +51,29 @@ class Batch:
     published: tuple[int, int] = (0, 0)
     """rows that leave the outbox, by lane"""
 
+    def copy(self) -> "Batch":
+        """As it is now, for `restore`."""
+        return _copied(dataclasses.replace(self, writes=_copied(self.writes)))
+
+    def restore(self, before: "Batch") -> None:
+        """What came since was refused: take it back."""
+        for one in dataclasses.fields(self):
+            setattr(self, one.name, getattr(before, one.name))
+
     def set_node(self, node: Node) -> None:
         """The node has changed."""
         self.nodes[node.node_id] = node
         self.writes.nodes[node.row] = node
+
+
+def _copied(value: Copied) -> Copied:
+    # its lists, sets and tables are its own; what is in them never changes
+    made = copy.copy(value)
+    for one in dataclasses.fields(value):
+        held = getattr(value, one.name)
+        if isinstance(held, list | set | dict):
+            setattr(made, one.name, copy.copy(held))
+    return made
 
 
 class State:

@@ -23,9 +23,10 @@ _NEXT_SEQUENCE = (
 class Store:
     """The database as the gateway uses it. Every method raises GatewayError when it cannot be read or written."""
 
-    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False, locked: bool = False) -> None:
+        """`locked`: whoever opens it holds `database.lock`."""
         self.path = path
-        self._connection = database.connect(path, create=create, read_only=read_only)
+        self._connection = database.connect(path, create=create, read_only=read_only, locked=locked)
         self._file = database.identity(path)
 
     def close(self) -> None:

@@ -81,7 +81,17 @@ def _repeated(state: State, batch: Batch, uplink: Uplink) -> Exchange | None:
 
 def _accept(state: State, batch: Batch, uplink: Uplink) -> bytes | None:
     verified = verify(uplink.data, lambda node_id: state.node(batch, node_id))
-    verified = _adopt_changes(state, batch, verified, uplink)
+    if verified.slot.pending is None and verified.node.tag_next is None:
+        return _take(state, batch, verified, uplink)
+    before = batch.copy()
+    try:
+        return _take(state, batch, _adopt_changes(state, batch, verified, uplink), uplink)
+    except frame.FrameError:
+        batch.restore(before)  # it is refused: neither does it make its key the only one
+        raise
+
+
+def _take(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> bytes | None:
     node = replace(verified.node, keys=verified.node.keys_with(verified.slot), last_seen_ms=uplink.received.epoch_ms)
     verified = replace(verified, node=node)
     try:
@@ -109,8 +119,6 @@ def _accept(state: State, batch: Batch, uplink: Uplink) -> bytes | None:
 def _adopt_changes(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> Verified:
     # A key or a length of tag that a command has brought counts from the first frame under it on.
     node, slot = verified.node, verified.slot
-    if slot.pending is None and node.tag_next is None:
-        return verified
     if slot.pending is not None:
         slot = replace(slot, pending=None)
         node = replace(node, keys=(slot,))

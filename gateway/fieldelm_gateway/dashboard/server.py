@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+from .. import database
 from ..config import GatewayConfig
 from ..errors import ConfigError, GatewayError
 from ..live import Live
@@ -39,6 +40,7 @@ def read_token(config: GatewayConfig) -> str:
         if not path.exists():
             with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
                 file.write(secrets.token_urlsafe(24) + "\n")
+            database.hand_over(path)
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         raise ConfigError(

@@ -1,0 +1,221 @@
+"""What must not end the gateway, nor keep it from coming back: strange requests, damage, refusals in the middle."""
+
+import contextlib
+import dataclasses
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from fieldelm_gateway import backup, broker, config as configuration, database, maintenance, service
+from fieldelm_gateway.dashboard.server import read_token
+from fieldelm_gateway.errors import DatabaseError
+from fieldelm_gateway.publisher import Publisher
+from fieldelm_gateway.rows import Command
+from fieldelm_gateway.store import Store
+from fieldelm_tools.provision import provision
+
+
+def _cli(*arguments, **options):
+    command = [sys.executable, "-m", "fieldelm_tools.cli", *map(os.fspath, arguments)]
+    return subprocess.run(command, capture_output=True, timeout=60, **options)
+
+
+def _config(folder, **sections):
+    """The configuration of a gateway in an air that does not answer, and the file that says so."""
+    path = folder / "gateway.toml"
+    path.write_text(
+        f'[database]\npath = "{folder / "gateway.db"}"\n[mqtt]\nurl = "mqtt://127.0.0.1:1"\n'
+        '[dashboard]\nenabled = false\n[[radio]]\nkind = "air"\naddress = "127.0.0.1:1"\n',
+        encoding="utf-8",
+    )
+    return dataclasses.replace(configuration.load(path), **sections), path
+
+
+# requests
+
+
+@pytest.mark.parametrize("command", ["acknowledge", "comment", "shelve"])
+@pytest.mark.parametrize("text", ["\ud800", "\x1b]0;owned\x07", "x\0y", "\u202egpj"])
+def test_a_comment_that_no_terminal_should_show_is_refused(bench, command, text):
+    node = bench.node()
+    bench.hear(node.alert())
+    bench.request(command, id="1", node="fan", comment=text)
+    assert bench.outbox(f"/response/{command}")[-1]["status"] == "error"
+    bench.request(command, id="2", node="fan", comment="bearing ordered\nfor Monday")
+    assert bench.outbox(f"/response/{command}")[-1]["status"] == "ok"
+
+
+def test_a_comment_that_is_not_utf_8_is_refused_where_it_is_typed(tmp_path):
+    config, path = _config(tmp_path)
+    provision(config.database_path(), tmp_path / "nodes", "fan")
+    done = _cli("node", "comment", "fan", b"M\xfcller", "--config", path, env={**os.environ, "PYTHONUTF8": "1"})
+    assert done.returncode == 2
+    assert b"is not UTF-8" in done.stderr
+    with contextlib.closing(Store(config.database_path())) as store:
+        assert not store.query("SELECT * FROM inbox")
+
+
+def test_a_request_that_meets_a_fault_in_the_program_is_refused_once_and_the_round_goes_on(bench, monkeypatch):
+    node = bench.node()
+    with bench.store.transaction():
+        row = maintenance.ask(bench.store, "comment", "1", node.eui, "Ada", {"comment": "first"})
+
+    def faulty(state, batch, request, now):
+        batch.request_ids.add("half done")
+        batch.writes.maintenance.append(None)
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(maintenance, "handle", faulty)
+    with contextlib.closing(Store(bench.path)) as other, other.transaction():  # the gateway notices
+        other.write("UPDATE node SET location = 'cellar'")
+    bench.hear(node.alert())
+    assert bench.rows(f"SELECT answer FROM inbox WHERE id = {row}") == [
+        ("this request has met a fault in the gateway: its log shows where",)
+    ]
+    (answer,) = bench.outbox("/response/comment")
+    assert (answer["id"], answer["status"]) == ("1", "error")
+    assert len(bench.outbox(f"{node.eui}/event")) == 1
+
+
+# a damaged database
+
+
+@pytest.mark.parametrize("table", ["node", "node_key", "command", "inbox", "model", "setting", "airtime"])
+def test_a_database_that_is_damaged_in_any_table_is_recovered_at_the_start(tmp_path, table):
+    config, _ = _config(tmp_path)
+    path = config.database_path()
+    made = [provision(path, tmp_path / "nodes", f"fan-{number}") for number in range(3)]
+    backup.write_daily(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA journal_mode = DELETE")
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xaa" * size)
+    for _ in range(2):
+        gateway = service._start(config)
+        try:
+            assert {node.eui for node in gateway.core.state.rows.values()} == {one.eui for one in made}
+        finally:
+            gateway.stop()
+    if table != "airtime":  # which is only read when something is to be answered
+        assert list(tmp_path.glob("gateway.db.damaged-*"))
+
+
+def test_what_cannot_be_used_at_the_start_is_let_go_of(tmp_path):
+    config, _ = _config(tmp_path)
+    provision(config.database_path(), tmp_path / "nodes", "fan")
+    refused = dataclasses.replace(config, dashboard=dataclasses.replace(config.dashboard, enabled=True, token_file="/"))
+    with pytest.raises(configuration.ConfigError):
+        service.Gateway(refused)
+    service._start(config).stop()
+
+
+def _make_older(path):
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DROP TABLE model")
+        newest = database.migrations()[-1][0]
+        assert "CREATE TABLE model" in database.migrations()[-1][1]
+        connection.execute(f"PRAGMA user_version = {newest - 1}")
+
+
+def test_the_schema_of_a_running_gateway_is_left_as_it_is(tmp_path):
+    config, path = _config(tmp_path)
+    provision(config.database_path(), tmp_path / "nodes", "fan")
+    _make_older(config.database_path())
+    with database.lock(config.database_path()):
+        done = _cli("node", "comment", "fan", "hello", "--config", path, text=True)
+        assert done.returncode == 1
+        assert "start the gateway again" in done.stderr
+        with pytest.raises(DatabaseError, match="in use by another"):
+            service.Gateway(config)
+        assert not list(tmp_path.glob("*.schema-*"))
+    service._start(config).stop()
+    assert list(tmp_path.glob("*.schema-*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only the administrator can give files away")
+def test_what_the_administrator_makes_belongs_to_the_services_user(tmp_path):
+    config, path = _config(tmp_path)
+    state = tmp_path / "state"
+    state.mkdir()
+    os.chown(state, 12345, 12346)
+    config = dataclasses.replace(config, database=dataclasses.replace(config.database, path=str(state / "gateway.db")))
+    provision(config.database_path(), tmp_path / "nodes", "fan")
+    copied = tmp_path / "copy.db"
+    backup.write(config.database_path(), copied)
+    backup.restore(copied, config.database_path(), 1, 2)
+    read_token(config)
+    backup.write_daily(config.database_path())
+    _make_older(config.database_path())
+    with contextlib.closing(Store(config.database_path())) as store, store.transaction():
+        store.write("UPDATE node SET location = 'roof'")
+        files = sorted(state.iterdir())
+        assert {"gateway.db", "gateway.db-wal", "gateway.db-shm", "gateway.db.lock", "dashboard.token"} < {
+            file.name for file in files
+        }
+        theirs = [file.name for file in files if "replaced" not in file.name]
+        assert [name for name in theirs if (state / name).stat().st_uid != 12345] == []
+        assert [name for name in theirs if (state / name).stat().st_gid != 12346] == []
+
+
+# what was refused
+
+
+def test_a_refused_first_frame_under_a_new_key_changes_nothing(make_bench):
+    bench = make_bench(database={"outbox_limit": 10})
+    node = bench.node()
+    node.counter, node.sequence = 100_000, 70_000
+    with bench.store.transaction():
+        bench.store.write("UPDATE node_key SET highest = 100000, seen = 1, last_sequence = 70000")
+    bench.restart()
+    with contextlib.closing(Store(bench.path)) as other, other.transaction():
+        other.add_command(Command(0, "1", 1, "rotate_key", {}, 0, bench.clock.now().epoch_ms, 1 << 60))
+        for number in range(10):
+            other.add_message("x", str(number), 0)
+    ((new_key,),) = bench.rows("SELECT key FROM node_key WHERE pending")
+    before = bench.rows("SELECT * FROM node_key ORDER BY key_id")
+    bench.tick()
+    old_key = node.key
+    node.use_key(1, new_key)
+    refused = node.alert()
+    assert bench.hear(refused) is None
+    assert bench.drops == {"store_full": 1}
+    assert bench.rows("SELECT * FROM node_key ORDER BY key_id") == before, "the old key still stands"
+    bench.restart()
+    with contextlib.closing(Store(bench.path)) as other, other.transaction():
+        other.write("DELETE FROM outbox")
+    bench.tick()
+    assert bench.hear(refused) is not None
+    assert bench.hear(node.alert()) is not None
+    assert bench.rows("SELECT key_id, highest, last_sequence FROM node_key") == [(1, 100_002, 70_002)]
+    assert bench.hear(refused) is None, "nor is it heard twice"
+    node.use_key(0, old_key)
+    assert bench.hear(node.alert()) is None
+
+
+def test_a_document_that_the_broker_refuses_may_have_been_forgotten_meanwhile(tmp_path):
+    config, _ = _config(tmp_path)
+    Store(config.database_path(), create=True).close()
+
+    class Wire:
+        maximum_packet_size = 1000
+
+        def publish(self, topic, payload, *, retain):
+            return 1
+
+        def room(self, topic):
+            return 10_000
+
+    publisher = Publisher(config, Store(config.database_path(), read_only=True), lambda _: None)
+    with contextlib.closing(publisher):
+        publisher.remember("t/x", "1")
+        assert publisher._publish_current(Wire())
+        publisher.forget("t/x")
+        publisher._refused("t/x", broker.Confirmed(1, "not authorized"))
+        assert not publisher._publish_current(Wire())
