@@ -12,7 +12,6 @@ import io
 import os
 import sys
 
-import machine
 from micropython import const, kbd_intr
 
 from fieldelm import __version__, pico_board
@@ -49,6 +48,13 @@ class Starts:
         if self._count[0] != failed:
             self._count[0] = min(failed, 255)
             self._record.store((self._count,))
+
+    def proven(self):
+        """Remember that the start has lasted long enough; a file system that fails is no error."""
+        try:
+            self.count(0)
+        except OSError:
+            pass
 
 
 def note(error, now_ms):
@@ -99,7 +105,7 @@ def rest(board, code, ms):
         if pico_board.usb_connected():
             return
         board.clock.sleep_ms(_LOOK_MS)
-    machine.reset()
+    board.start_anew()
 
 
 def run(module, path, open_board):
@@ -125,10 +131,7 @@ def run(module, path, open_board):
     except KeyboardInterrupt:
         kbd_intr(-1)
         board.stop_watchdog()
-        try:
-            starts.count(0)
-        except OSError:
-            pass
+        starts.proven()
         say("stopped; Ctrl-D or machine.reset() starts it again")
     board.stop_watchdog()
 
@@ -158,20 +161,21 @@ def _start(board, starts, path, open_board, problem):
         say(text)
     try:
         app = _app(settings, board)
+    except ValueError as error:  # what is asked of the learner contradicts the sensor
+        say("%s: %s" % (path, error))
+        starts.count(0)
+        return pico_board.BAD_CONFIG, AGAIN_MS
     except StorageError as error:
         # without its counters a node could repeat a nonce, which would give its key away
         say("%s; provision the node with a new key" % error)
         starts.count(0)
         return pico_board.NO_STORAGE, AGAIN_MS
-    proven = False
+    clock = board.clock
+    clock.proven_ms = PROVEN_MS
+    clock.on_proven = starts.proven
     while True:
         app.cycle()
-        if board.clock.now_ms() >= PROVEN_MS and not proven:
-            proven = True
-            try:
-                starts.count(0)
-            except OSError:
-                pass
+        clock.prove()  # a modem never sleeps
 
 
 def _app(settings, board):
@@ -221,4 +225,4 @@ def _failed(board, error):
     while board.clock.now_ms() < until:
         board.show(pico_board.FAILED)
         board.clock.sleep_ms(_LOOK_MS)
-    machine.reset()
+    board.start_anew()

@@ -46,6 +46,7 @@ class Change:
         self.mean = floats(n)
         self.shift = floats(n)
         self._levels, self._sorted = scratch
+        self.on_wait = None  # is called by every classification, which takes most of a second on a Pico
         self.reset()
 
     def reset(self):
@@ -69,6 +70,8 @@ class Change:
         ``reference``: centre of the nearest mode (n inputs); ``level(i, x)``: logarithm of the amplitude of input i;
         ``noise``: RMS by which single rows differ from their mode's centre.
         """
+        if self.on_wait is not None:
+            self.on_wait()
         n = self.n
         shift = self.shift
         for i in range(n):

@@ -102,4 +102,4 @@ TRACES = ("bands", "residuals")
 # What a node prints on its console.
 CONSOLES = ("rows", "events", "off")
 
-BOOT_CAUSES = ("unknown", "power_on", "watchdog", "requested")
+BOOT_CAUSES = ("unknown", "power_on", "watchdog", "requested", "failed")

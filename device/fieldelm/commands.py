@@ -153,7 +153,7 @@ class Commands:
         return "ok" if right else "bad_arguments"
 
     def _power(self, given):
-        if problem("radio", "output_power", given["dbm"]):
+        if problem("radio", "output_power", given["dbm"], self._node.config["radio"]):
             return "bad_arguments"
         self._node.link.set_power(given["dbm"])
         return "ok"

@@ -7,7 +7,7 @@ key and the mend; keys of secrets are named, their values never are.
 import json
 from binascii import unhexlify
 
-from fieldelm import regions
+from fieldelm import airtime, duty, frame, payloads, regions
 from fieldelm.codes import CONSOLES, POLICIES
 
 SCHEMA = 1
@@ -153,9 +153,20 @@ def _fill(where, table, given, open_ended=()):
     return result
 
 
-def problem(section, key, value):
-    """What this value of a node's configuration must be instead, or None if it is right; ``section`` "" is the top."""
-    return (_SECTIONS[section] if section else _NODE)[key][1](value)
+def problem(section, key, value, radio):
+    """What this value of a node's configuration must be instead, or None if it is right; ``section`` "" is the top.
+
+    ``radio``: the section of that name, whose plan limits the power.
+    """
+    what = (_SECTIONS[section] if section else _NODE)[key][1](value)
+    return _too_strong(radio, value) if what is None and key == "output_power" else what
+
+
+def _too_strong(radio, dbm):
+    most_dbm = regions.most_dbm(radio["plan"], radio["freq_khz"], radio["bw"])
+    if most_dbm is None or dbm <= most_dbm:
+        return None
+    return "at most %d: the plan %s allows no more at %g MHz" % (most_dbm, radio["plan"], radio["freq_khz"] / 1000)
 
 
 def _contradiction(sense, learn):
@@ -168,8 +179,39 @@ def _contradiction(sense, learn):
             return 'sense: "lags" above 1 belong to the kind "features": leave them out'
         if low >= sense["rate_hz"] / 2:
             return 'sense: "band_low_hz" must be below half of "rate_hz", %g Hz' % (sense["rate_hz"] / 2)
+    elif sense["inputs"] * sense["lags"] > 255:
+        return 'sense: "inputs" times "lags" must be at most 255: an event names them with one byte'
     elif learn["train_rows"] < 20:
         return 'learn: "train_rows" must be at least 20 for the kind "features": the first 16 set the scale'
+    return None
+
+
+def _unlawful(radio, tag_bytes):
+    # what the plan does not allow: the channel, its power, or frames so long that they never fit into their share of the hour
+    try:
+        hour_us = regions.hour_us(radio["plan"], radio["freq_khz"], radio["bw"])
+    except ValueError as error:
+        return error
+    too_strong = _too_strong(radio, radio["output_power"])
+    if too_strong:
+        return '"output_power" must be %s' % too_strong
+    if hour_us is None:
+        return None
+    fragment = payloads.size(payloads.MODEL) + payloads.MODEL_FRAGMENT[radio["sf"] - 7]
+    for name, kind, size, share in (
+        ("HELLO", frame.HELLO, payloads.size(payloads.HELLO), duty.WARNING),
+        ("STATUS", frame.STATUS, payloads.size(payloads.STATUS), duty.ROUTINE),
+        ("MODEL", frame.MODEL, fragment, duty.ROUTINE),
+    ):
+        length = frame.header_bytes(kind) + size + frame.tag_bytes(kind, frame.UPLINK, tag_bytes)
+        took = airtime.time_on_air_us(length, radio["sf"], radio["bw"], radio["coding_rate"], radio["preamble_len"])
+        if took > hour_us // 100 * share:
+            return "a frame %s takes %d ms on the air, and the plan allows %d ms of it an hour: choose a lower %s" % (
+                name,
+                took // 1000,
+                hour_us // 100 * share // 1000,
+                '"preamble_len"' if radio["preamble_len"] > 64 else '"sf", or another "freq_khz"',
+            )
     return None
 
 
@@ -189,11 +231,9 @@ def check(given, where="config"):
         config[section] = _fill("%s: %s" % (where, section), table, given.get(section, {}))
     if str(config["key_id"]) not in config["keys"]:
         raise ConfigError('%s: "key_id" names a key that "keys" does not have' % where)
-    radio = config["radio"]
-    try:
-        regions.hour_us(radio["plan"], radio["freq_khz"], radio["bw"])
-    except ValueError as error:
-        raise ConfigError("%s: radio: %s" % (where, error))
+    unlawful = _unlawful(config["radio"], config["link"]["tag_bytes"])
+    if unlawful:
+        raise ConfigError("%s: radio: %s" % (where, unlawful))
     sense = config["sense"]
     contradiction = _contradiction(sense, config["learn"])
     if contradiction:

@@ -284,9 +284,12 @@ class EventStore:
         """When the next event is due, or None."""
         return self._due_ms if self._count else None
 
-    def postpone(self, until_ms):
-        """There is no airtime before then."""
-        self._due_ms = max(self._due_ms, until_ms)
+    def postpone(self, event, until_ms):
+        """There is no airtime for what ``due`` returned before then. If it was the turn of another, the first is due now."""
+        if event.place == self._first(False):
+            self._due_ms = max(self._due_ms, until_ms)
+        else:
+            self._attempts += 1
 
     def delivered(self, event, now_ms):
         """The gateway has what ``due`` returned, for good."""

@@ -63,7 +63,8 @@ class Modem:
         self._lost = 0  # uplinks that the host did not take
         self._sent = 0
         self._checked = time.ticks_ms()
-        self._blinked = self._checked
+        self._blinked = self._checked  # the LED is off for a moment after each frame
+        self._dark = False
         self._hello()
 
     def cycle(self):
@@ -81,7 +82,9 @@ class Modem:
             self._checked = now
             self._check()
             gc.collect()  # now, not in the middle of an answer
-        self._board.light(self._configured and time.ticks_diff(now, self._blinked) > _BLINK_MS)
+        if self._dark and time.ticks_diff(now, self._blinked) > _BLINK_MS:
+            self._dark = False
+        self._board.light(self._configured and not self._dark)
         time.sleep_ms(_POLL_MS)
 
     # from the air
@@ -95,6 +98,7 @@ class Modem:
         if packet is True or packet is False:
             return
         self._blinked = time.ticks_ms()
+        self._dark = True
         self._uplinks += 1
         self._token = self._token % 65535 + 1
         place = self._token % _UPLINKS
@@ -221,6 +225,7 @@ class Modem:
             time.sleep_ms(1)
         self._sent += 1
         self._blinked = time.ticks_ms()
+        self._dark = True
         return _SENT
 
     # to the host

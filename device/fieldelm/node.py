@@ -74,6 +74,7 @@ class Node:
         if sense["kind"] != board.sensor.kind:
             raise ValueError('sense: "kind" is "%s", but this sensor gives "%s"' % (sense["kind"], board.sensor.kind))
         self.watcher = Watcher(config, board.sensor)
+        self.watcher.set_on_wait(getattr(board, "feed", None))
         self.model_restored = self._restore_model()
         self._battery_is_low = False
         self._sensor_silent = False
@@ -324,7 +325,7 @@ class Node:
         share = _SHARES[event.severity]
         ready_ms = self.link.ready_ms(frame.ALERT, payloads.ALERT, share)
         if ready_ms > self.clock.now_ms():
-            self.events.postpone(ready_ms)
+            self.events.postpone(event, ready_ms)
         elif self.exchange(frame.ALERT, "ALERT", reports.alert(self, event), True, share):
             self.events.delivered(event, self.clock.now_ms())
             self._say_events()

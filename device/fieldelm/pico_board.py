@@ -31,7 +31,9 @@ _WATCHDOG_MS = const(8000)  # the hardware's longest is 8,388 ms
 _SLICE_MS = const(3000)
 _SHORT_MS = const(20)  # below this light sleep is not worth its 2 ms of waking
 _SERVICE_MS = const(20)
-_REQUESTED = const(0x464D4C42)  # in the watchdog's first scratch register: the reset was asked for
+_FLASH_MS = const(500)  # a write of flash takes less
+_REQUESTED = const(0x464D4C42)  # in the watchdog's first scratch register: the reset was asked for, or the app had failed
+_FAILED = const(0x464D4C43)
 _USB = const(0x50110000)  # USBCTRL_REGS: device address, and SIE_STATUS at 0x50 (RP2040 datasheet 4.1.4)
 _SIE_STATUS = const(0x50)
 _SUSPENDED = const(0x10)
@@ -101,6 +103,8 @@ class Clock:
         self.feed = None  # feeds the watchdog
         self.service = None  # is called while sleeping; no light sleep then
         self.awake_until_ms = 0  # something needs the clocks
+        self.proven_ms = None  # when ``on_proven`` is called, once: it writes to flash
+        self.on_proven = None
 
     def now_ms(self):
         """Milliseconds since start; to be asked at least every six days, which every sleep does."""
@@ -108,6 +112,14 @@ class Clock:
         self._now += time.ticks_diff(ticks, self._ticks)
         self._ticks = ticks
         return self._now
+
+    def prove(self):
+        """Call ``on_proven`` if it is time; True if it was."""
+        if self.proven_ms is None or self.now_ms() < self.proven_ms:
+            return False
+        self.proven_ms = None
+        self.on_proven()
+        return True
 
     def sleep_ms(self, ms):
         """Sleep; light sleep where it is safe. Raises KeyboardInterrupt."""
@@ -120,6 +132,8 @@ class Clock:
             left = until - self.now_ms()
             if left <= 0:
                 return
+            if left > _FLASH_MS and self.prove():
+                continue
             if self.service is not None:
                 time.sleep_ms(min(left, _SERVICE_MS))
             elif left > _SHORT_MS and self._now >= self.awake_until_ms and not usb_connected():
@@ -274,13 +288,20 @@ class Board:
 
     def reboot(self):
         """Restart at once; does not return. The next start knows that it was asked for."""
-        machine.mem32[self._control + _SCRATCH0] = _REQUESTED
+        self._restart(_REQUESTED)
+
+    def start_anew(self):
+        """Restart since the app cannot run or has failed; does not return. The next start knows that."""
+        self._restart(_FAILED)
+
+    def _restart(self, mark):
+        machine.mem32[self._control + _SCRATCH0] = mark
         machine.reset()
 
     def _cause(self):
         # MicroPython's reset is the watchdog's, too, so a mark tells them apart; it does not outlast a power cut
-        asked = machine.mem32[self._control + _SCRATCH0] == _REQUESTED
+        mark = machine.mem32[self._control + _SCRATCH0]
         machine.mem32[self._control + _SCRATCH0] = 0
         if machine.reset_cause() != machine.WDT_RESET:
             return 1
-        return 3 if asked else 2
+        return 3 if mark == _REQUESTED else 4 if mark == _FAILED else 2

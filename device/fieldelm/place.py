@@ -40,6 +40,10 @@ class Place:
         self._on_the_spot = Sift(model.n, bytearray(spot * (model.n + MARKS)))  # the old model is in the other room
         self.fresh = True
 
+    def set_on_wait(self, on_wait):
+        """``on_wait()`` is called again and again in a step that takes seconds."""
+        self._at_first.on_wait = self._on_the_spot.on_wait = on_wait
+
     def begin(self, train_rows, calibration_rows, fresh):
         """Learn ``train_rows`` rows, then calibrate with ``calibration_rows``; from nothing if ``fresh``."""
         self.fresh = fresh
@@ -95,6 +99,8 @@ class Place:
         if not self.fresh:
             to_learn = (sift.rows - strangers) * self._to_train // sift.rows
         for row in range(sift.rows):
+            if sift.on_wait is not None:
+                sift.on_wait()
             if not (self._spectral and sift.stranger(row)):
                 sift.row(row, self._row)
                 self._use(self._row, to_learn > 0)

@@ -44,9 +44,10 @@ def report(config, board):
     values["policy"] = codes.POLICIES.index(config["learn"]["policy"])
     values["kernels_native"] = kernels.NAME == "native"
     values["battery_mv"] = board.battery_mv() or 0
-    values["temperature_c"] = round(board.temperature_c())
+    temperature = board.temperature_c()
+    values["temperature_c"] = -128 if temperature is None else round(temperature)
     values["heartbeat_s"] = config["link"]["heartbeat_s"]
     values["window_period_s"] = int(config["sense"]["period_s"])
     values["downlink_snr"] = -128
     end = payloads.pack_into(payloads.STATUS, link.buffer, link.payload_start(frame.STATUS), values)
-    return link.exchange(frame.STATUS, end, True, duty.WARNING) != 0
+    return bool(link.exchange(frame.STATUS, end, True, duty.WARNING))

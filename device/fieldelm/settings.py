@@ -14,12 +14,12 @@ _FIRST_BYTES = const(5)
 _UNSET = const(-0x80000000)
 
 
-def problem(section, key, value):
+def problem(section, key, value, radio):
     """What this value of the configuration must be instead, or None. The checks are seldom needed: they do not stay in memory."""
     import fieldelm
     from fieldelm import config
 
-    what = config.problem(section, key, value)
+    what = config.problem(section, key, value, radio)
     del fieldelm.config, sys.modules["fieldelm.config"]
     return what
 
@@ -71,7 +71,7 @@ class Settings:
 
     def _problem(self, number, value):
         section, key = payloads.CONFIG_KEYS[number][:2]
-        return problem(section, key, self._meant(number, value))
+        return problem(section, key, self._meant(number, value), self._node.config["radio"])
 
     def _place(self, number):
         section = payloads.CONFIG_KEYS[number][0]
@@ -98,12 +98,17 @@ class Settings:
         return strings.index(value) if strings else int(value * scale + (0.5 if value > 0 else -0.5) * (scale > 1))
 
     def set(self, values):
-        """Change keys, number to value in units of the air: at once, and stored. Returns the command's result."""
+        """Change keys, number to value in units of the air: stored, then in force. Returns the command's result."""
         for number, value in values.items():
             if self._problem(number, value):
                 return "bad_arguments"
+        changed = array("i", self._set)
         for number, value in values.items():
-            self._set[number] = value
+            changed[number] = value
+        if not self._node.stored(self._record, (bytes((_VERSION, len(changed))), changed)):
+            return "failed"
+        self._set = changed
+        for number, value in values.items():
             self._put(number, value)
             self._node.configured(payloads.config_key(number))
-        return "ok" if self._node.stored(self._record, (bytes((_VERSION, len(self._set))), self._set)) else "failed"
+        return "ok"

@@ -32,6 +32,7 @@ class Sift:
         self.most = min(len(room) // (n + MARKS), MOST)
         self._first = self.most * n
         self.rows = 0
+        self.on_wait = None  # is called again and again in a judgement that takes seconds: it feeds a watchdog
 
     def hold(self, x):
         """Keep ``x``, rounded to ``HELD_STEP`` and cut at 127 times that."""
@@ -113,6 +114,8 @@ class Sift:
             usual.append(min([self._square(i, j) for i in beside if i != j] or [0]))
         limit = defaults.SIFT_ALIKE * sorted(usual)[rows // 2]
         for j in range(rows):
+            if self.on_wait is not None:
+                self.on_wait()
             for i in range(j):
                 if self._square(i, j) <= limit:
                     for a, b in ((i, j), (j, i)):

@@ -36,7 +36,7 @@ class Record:
     def __init__(self, path):
         self._paths = (path + ".a", path + ".b")
         self._generation = 0
-        self._next = 0
+        self._next = None  # which file the next generation goes to: known when both were looked at
         self._trailer = bytearray(_TRAILER)
         self.length = 0
         self.damaged = False
@@ -80,6 +80,7 @@ class Record:
         self.damaged = min(first, second) < -1
         self.first_cut = first < -1 and second == -1
         self.begun = self.damaged and first != -2 and second != -2
+        self._generation = self._next = 0
         if first < 0 and second < 0:
             if self.damaged:
                 raise StorageError("%s and its twin are spoilt" % self._paths[0])
@@ -98,11 +99,22 @@ class Record:
         with file:
             return self.length == len(buffer) and file.readinto(buffer) == self.length
 
+    def _look(self):
+        # who stores what was never read must not write over the newest, nor an older number than that has
+        try:
+            file = self.open()
+        except StorageError:
+            return
+        if file is not None:
+            file.close()
+
     def store(self, parts):
         """Store the bytes of these buffers, one behind the other.
 
         When this returns the flash has them; until then the previous generation stands.
         """
+        if self._next is None:
+            self._look()
         length = 0
         crc = 0
         with open(self._paths[self._next], "wb") as file:

@@ -161,10 +161,12 @@ class Transfer:
     # frames
 
     def talk(self, until_ms):
-        """Send what is due, until this time at the latest. Raises OSError if radio or flash do not work."""
+        """Send what is due, one frame at least, and begin none after this time. Raises OSError if radio or flash do not work."""
         clock = self._node.clock
-        while self.due_ms is not None and self.due_ms <= clock.now_ms() < until_ms:
+        while self.due_ms is not None and self.due_ms <= clock.now_ms():
             self._step()
+            if clock.now_ms() >= until_ms:
+                break
 
     def _step(self):
         if self._receiving is not None:

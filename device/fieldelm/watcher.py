@@ -122,6 +122,11 @@ class Watcher:
         """Name of the sensor fault that stands, or None."""
         return self._sensor_check.fault
 
+    def set_on_wait(self, on_wait):
+        """``on_wait()`` is called again and again in a step that takes seconds, as some do: it feeds a watchdog."""
+        self._place.set_on_wait(on_wait)
+        self._detector.change.on_wait = on_wait
+
     # one row
 
     def _reset_row(self):

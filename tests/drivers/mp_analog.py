@@ -83,3 +83,19 @@ def test_battery_and_temperature():
     assert abs(analog.millivolts(Fixed(1.4), 2, 1) - 2800) <= 2
     assert abs(analog.chip_temperature_c(Fixed(0.706)) - 27) < 0.6  # a mV is 0.58 °C
     assert abs(analog.chip_temperature_c(Fixed(0.689)) - 36.9) < 0.7
+
+
+def test_watchdog_is_fed_between_slow_samples():
+    for rate in (1, 5, 8, 100, 1600):
+        time, sensor = _rig(rate)
+        fed = [time.us]
+        longest = [0]
+
+        def wait():
+            longest[0] = max(longest[0], time.us - fed[0])
+            fed[0] = time.us
+            time.advance(20000 if rate < 10 else 1)
+
+        sensor.on_wait = wait
+        assert sensor.read(array("h", bytes(2 * 70))) == 70 and sensor.overruns == 0
+        assert longest[0] < 1000000, (rate, longest)

@@ -528,6 +528,33 @@ def test_lags_of_the_first_rows_are_standardised_too():
         assert 200 <= events[1][1] < 200 + rows, (lags, events)
 
 
+def test_a_watchdog_is_fed_within_a_step_that_takes_seconds():
+    watcher, machine = Watcher(settings(), Sensor()), Machine()
+    fed = [0]
+    scored = [0, 0]  # since it was fed, most ever
+    score_row = watcher.model.score_row
+
+    def feed():
+        fed[0] += 1
+        scored[0] = 0
+
+    def counting(x):
+        scored[0] += 1
+        scored[1] = max(scored)
+        return score_row(x)
+
+    watcher.model.score_row = counting
+    watcher.set_on_wait(feed)
+    most = 0
+    for extra, rows in ((None, 64), (new_source, 60)):
+        machine.extra = extra
+        for row in range(rows):
+            scored[0], before = 0, fed[0]
+            watcher.step(machine.spectrum(), row)
+            most = max(most, fed[0] - before)
+    assert watcher.change_unconfirmed and most > 40 and scored[1] <= 1 + defaults.REHEARSE, (most, scored)
+
+
 def test_memory_is_bounded():
     machine = Machine()
     machine.spectrum()

@@ -1,9 +1,10 @@
 """fieldelm.boot: what stands between power-on and the app, and that nothing there locks anybody out or ends for good."""
 
+import json
 import os
 from binascii import unhexlify
 
-from pico import EUI, USB, Pico, machine, time
+from pico import EUI, USB, Pico, description, machine, time
 
 from fieldelm import codes, frame, payloads
 from fieldelm.settings import Settings
@@ -80,7 +81,12 @@ def test_three_failed_starts_lead_to_safe_mode_and_an_hour_later_out_of_it():
 def test_safe_mode_is_told_under_the_tag_that_a_command_has_set():
     pico = Pico()
     config = pico.config()
-    config.update({"link": {"tag_bytes": 4, "heartbeat_s": 900}, "radio": {"output_power": 14}})
+    config.update(
+        {
+            "link": {"tag_bytes": 4, "heartbeat_s": 900},
+            "radio": {"output_power": 14, "plan": "EU868", "freq_khz": 868100, "bw": "125"},
+        }
+    )
 
     class Commanded:
         configured = staticmethod(lambda name: None)
@@ -284,3 +290,59 @@ def test_kernels_are_checked_and_replaced():
     from fieldelm.features import Waveform
 
     assert OsElm.__name__ == "FloatElm" and Waveform.__name__ == "FloatWaveform" and native is not None
+
+
+def test_a_start_is_proven_in_the_middle_of_a_long_sleep():
+    pico = Pico()
+    failed = []
+
+    def cycle(board):
+        board.clock.sleep_ms(110000)
+        failed.append(pico.boot.Starts().failed)
+        board.clock.sleep_ms(600000)
+        failed.append(pico.boot.Starts().failed)
+        raise SystemExit
+
+    pico.app(cycle)
+    assert pico.start() == "reset" and failed == [1, 0]
+
+
+def test_settings_that_contradict_the_sensor_are_no_failed_start():
+    config = Pico.config()
+    config["options"] = {"sensor": "analog"}
+    config["sense"].update({"axis": "z", "rate_hz": 1000})
+    pico = Pico(config)
+    board = description()
+    board["sensors"]["analog"] = {"chip": "analog", "pin": 26, "g_per_volt": 1.0}
+    with open("board.json", "w") as file:
+        json.dump(board, file)
+    for _ in range(4):
+        assert pico.start() == "reset"
+    assert "config.json" in pico.said[-1] and "axis" in pico.said[-1], pico.said[-1]
+    assert pico.boot.Starts().failed == 0
+
+
+def test_a_failed_app_and_a_bite_of_the_watchdog_are_told_apart():
+    pico = Pico()
+    causes = []
+
+    def cycle(board):
+        causes.append(codes.BOOT_CAUSES[board.boot_cause])
+        raise SystemExit if len(causes) == 2 else RuntimeError("it broke")
+
+    pico.app(cycle)
+    machine.cause = machine.WDT_RESET
+    for _ in range(3):
+        assert pico.start() == "reset"
+    assert causes == ["watchdog", "failed", "watchdog"], causes
+
+
+def test_safe_mode_without_airtime_says_that_nobody_has_heard():
+    pico = Pico()
+    pico.boot.Starts().count(3)
+    with open("airtime.a", "wb") as file:  # spoilt: nobody knows how much of the hour is left
+        file.write(bytes(30))
+    with open("airtime.b", "wb") as file:
+        file.write(bytes(30))
+    assert pico.start() == "reset" and not pico.radio.sent
+    assert any("no gateway has heard" in text for text in pico.said)

@@ -282,3 +282,21 @@ def test_watchdog_is_fed_and_the_heap_does_not_grow():
     gc.collect()
     assert gc.mem_alloc() - before < 512, gc.mem_alloc() - before
     assert 0 < machine.hungry_us < 1000000
+
+
+def test_led_is_dark_for_a_moment_after_a_frame_even_after_weeks():
+    rig = Rig()
+    led = machine.wire(25)
+    rig.run(200)
+    assert led()
+    rig.uplink(b"a frame")
+    rig.radio.hear(time.us + 1000, b"another")
+    dark = 0
+    for _ in range(400):
+        rig.run(1)
+        dark += not led()
+    assert 10 < dark < 200 and led()
+    for _ in range(3):  # ticks of more than half their range seem to lie in the past
+        time.advance(4 * 86400 * 1000000)
+        rig.run(100)
+        assert led()

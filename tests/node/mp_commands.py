@@ -131,6 +131,7 @@ def test_values_out_of_range_change_nothing():
         ("learn.policy", -1),
         ("learn.threshold_factor", 2000),
         ("radio.output_power", 23),
+        ("radio.output_power", 15),  # 25 mW on this channel
         ("link.tag_bytes", 6),
         ("link.battery_low_mv", -1),
         ("console", 3),
@@ -304,3 +305,20 @@ def test_board_provisioned_anew_does_not_go_on_with_the_rotated_key():
     config = _config()
     config["eui"] = "0200000000000009"
     assert Link(config, board.radio, board.clock, node.counters).keys.key == unhexlify(KEY)
+
+
+def test_a_value_that_flash_cannot_keep_is_not_in_force_either():
+    board, node = _node()
+    number = _key("link.heartbeat_s")
+    before = node.settings.get(number)
+
+    def full(parts):
+        raise OSError(28)
+
+    node.settings._record.store = full
+    assert _tell(board, node, "config_set", {"key": number, "value": 600}, 1)[0] == "failed"
+    assert node.settings.get(number) == before and node.heartbeat_ms == 1000 * before
+    assert not node.settings.is_set("link.heartbeat_s")
+    del node.settings._record.store
+    assert _tell(board, node, "config_set", {"key": number, "value": 600}, 2)[0] == "ok"
+    assert node.settings.get(number) == 600 and node.heartbeat_ms == 600000

@@ -94,6 +94,7 @@ def test_numbers_that_contradict_each_other():
         ("rate_hz", {"rate_hz": 100, "band_low_hz": 50}, {}),
         ("lags", {"lags": 2}, {}),
         ("train_rows", {"kind": "features", "inputs": 3}, {"train_rows": 19}),
+        ("inputs", {"kind": "features", "inputs": 64, "lags": 4}, {}),
     ):
 
         def change(given):
@@ -117,3 +118,27 @@ def test_files_that_cannot_be_read():
             assert name in str(error)
         else:
             raise AssertionError(name)
+
+
+def test_the_plans_power_and_frames_that_never_fit_their_share_of_the_hour():
+    for radio, words in (
+        ({"output_power": 15}, ("output_power", "at most 14", "868.1 MHz")),
+        ({"freq_khz": 864000, "sf": 12}, ("STATUS", "1800 ms of it an hour", '"sf"')),
+        ({"freq_khz": 864000, "sf": 11, "bw": "62.5"}, ("ms of it an hour", '"sf"')),
+        ({"sf": 12, "preamble_len": 1000}, ("ms of it an hour", '"preamble_len"')),
+        ({"plan": "US915", "freq_khz": 915000, "bw": "500", "output_power": 22}, None),
+        ({"freq_khz": 869525, "output_power": 22}, None),
+        ({"freq_khz": 869525, "sf": 12}, None),
+        ({"sf": 12}, None),
+        ({"plan": "none", "output_power": 22, "sf": 12, "preamble_len": 1000}, None),
+    ):
+
+        def change(given):
+            given["radio"] = radio
+
+        if words:
+            _fails(change, *words)
+        else:
+            given = _good()
+            change(given)
+            config.check(given)

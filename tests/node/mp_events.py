@@ -220,3 +220,26 @@ def test_events_that_a_gateway_would_take_for_others_are_given_up():
     store.add("machine_alarm", 5, 0)
     store.add("machine_alarm", 0x7006, 9 * _HOUR)
     assert _waiting(store) == [0x7006] and store.lost == 1
+
+
+def test_an_event_without_airtime_does_not_hold_up_a_graver_one_that_has_some():
+    # the fourth try is another event's turn; its share of the hour is used up
+    store = EventStore()
+    store.add("boot", 1, 0)
+    store.add("machine_alarm", 2, 0)
+    now = 0
+    tried = []
+    for _ in range(12):
+        now = max(now, store.next_due_ms())
+        event = store.due(now)
+        if event.sequence == 1:
+            store.postpone(event, now + _HOUR)
+        else:
+            tried.append(now)
+            store.failed(event, now, 500)
+    assert len(tried) > 6
+    for i in range(1, len(tried)):
+        assert tried[i] - tried[i - 1] <= 900000, tried
+    event = store.due(max(now, store.next_due_ms()))
+    store.postpone(event, now + 2 * _HOUR)  # the alarm's own share is used up
+    assert store.next_due_ms() == now + 2 * _HOUR

@@ -186,3 +186,15 @@ def test_power_cut_in_the_very_first_reservation_needs_no_new_key():
 
 def test_crc_is_the_common_one():
     assert crc32(b"123456789") == 0xCBF43926
+
+
+def test_who_stores_without_having_read_does_not_write_over_the_newest():
+    for older in (1, 2):
+        record = Record("unread%d" % older)
+        for i in range(older):
+            _store(record, b"before %d" % i)
+        again = Record("unread%d" % older)
+        _store(again, b"and now")
+        assert _load(Record("unread%d" % older)) == b"and now"
+        with open("unread%d.%s" % (older, "ab"[older - 1]), "rb") as file:  # until the new one was whole, it stood
+            assert file.read(8) == b"before %d" % (older - 1)

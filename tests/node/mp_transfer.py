@@ -205,3 +205,24 @@ def test_file_of_any_bytes_is_no_transfer():
         node, _ = node_and_keeper()
         node.cycle()
         node = None
+
+
+def whole(keeper):
+    return len(keeper.data) == keeper.total and crc32(keeper.data) == keeper.name
+
+
+def test_a_copy_is_given_at_the_first_asking_after_a_restart():
+    node, keeper = commissioned()
+    for _ in range(3):
+        keeper.data[:] = b""
+        ask(node, GET, struct.pack("<IH", 0, 0))
+        assert whole(keeper)
+        node = restarted(node)
+
+
+def test_a_node_that_is_never_idle_gives_its_copy_all_the_same():
+    node, keeper = commissioned()
+    node.link.duty.limit_us = None
+    node.period_ms = 100  # less than an exchange takes
+    ask(node, GET, struct.pack("<IH", 0, 0))
+    assert whole(keeper)

@@ -8,6 +8,7 @@ _ATTEMPTS = const(3)
 _MID = const(2048)  # of 12 bits
 _REFERENCE_MV = const(3300)
 _AVERAGE = const(16)
+_TIME_ENOUGH_US = const(1000)  # before a sample, for feeding the watchdog: 64 slow samples take longer than it waits
 MAX_HZ = const(5000)  # the interpreter needs about 100 us for a sample
 
 
@@ -58,13 +59,16 @@ class AnalogInput:
         fraction = 0
         latest = period // 2
         due = time.ticks_add(time.ticks_us(), period)
+        wait = self.on_wait
         for i in range(len(out)):
-            if not i & 63 and self.on_wait is not None:
-                self.on_wait()
+            if not i & 63 and wait is not None:
+                wait()
             while True:
                 late = time.ticks_diff(time.ticks_us(), due)
                 if late >= 0:
                     break
+                if late < -_TIME_ENOUGH_US and wait is not None:
+                    wait()
             if late > latest:
                 return False
             out[i] = (adc.read_u16() >> 4) - _MID
