@@ -11,7 +11,7 @@
     4 LONG     the same with 24 bits: its P
     5 SHARE    the largest float32, then 16 bits a number, value = number largest / 32767: output weights of a float model
     6 FINE     the same with 24 bits, in units of largest / 8388607: its P
-    7 NOTHING  all numbers are zero: unused modes
+    7 NOTHING  all numbers are zero, or become so: unused modes, the newest environment's source
 
 P stays positive definite: rounding moves an element by half a step at most, so all of it moves the eigenvalues by at most
 h / 2 steps (Gershgorin), and by that much the diagonal is raised. What a model scores by (sqrt of its weights) is made anew.
@@ -67,6 +67,8 @@ def _pieces(watcher):
                 yield buffer, count - scales, scales, _NOTHING, False
             elif count < _FEW:
                 yield buffer, 0, count, _EXACT, False
+            elif buffer is watcher.modes.source:
+                yield buffer, 0, count, _NOTHING, False
             elif part is model and count >= triangle and count != model.n:
                 yield buffer, 0, count, _FINE if count == triangle else _SHARE, count == triangle
             else:
@@ -120,7 +122,7 @@ class Packer:
         model = self._watcher.model
         yield struct.pack(_HEAD, MAGIC, model.MAGIC, model.n, model.h, model.seed, self._watcher.snapshot.meaning)
         for buffer, first, count, form, _ in _pieces(self._watcher):
-            if form != _EXACT and not _largest(buffer, first, count):
+            if form not in (_EXACT, _NOTHING) and not _largest(buffer, first, count):
                 form = _NOTHING
             yield struct.pack(_FORM, form, count)
             if form == _EXACT:
@@ -212,6 +214,7 @@ class Unpacker:
                     buffer[_BETA_BOUND] += step
         for part in self._watcher.snapshot.parts:
             part.loaded()
+        self._watcher.modes.stale = 0  # what a new environment adds does not travel
 
     def _fill(self, file, form, buffer, first, count):
         # returns the step in which numbers were rounded

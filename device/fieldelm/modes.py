@@ -26,7 +26,7 @@ class Modes:
         self.centers = [floats(n) for _ in range(capacity)]
         self.source = floats(n)  # power that the last change of environment added to every mode
         self._last = floats(n)
-        self.numbers = floats(capacity + 3)  # rows of each mode; count, noise (mean square), rows
+        self.numbers = floats(capacity + 4)  # rows of each mode; count, noise (mean square), rows, stale
         self.drift = floats(capacity)  # of the mean log score of each mode since its calibration
         self.count = 0
         self.stale = 0  # bit mask of the modes that were not met since the environment changed
@@ -38,6 +38,8 @@ class Modes:
         self.stale = 0
         for i in range(len(self.numbers)):
             self.numbers[i] = 0.0
+        for i in range(self.n):
+            self.source[i] = 0.0
         self.forget_drift()
 
     def forget_drift(self):
@@ -159,9 +161,11 @@ class Modes:
             self.centers[mode][:] = self.centers[mode + 1]
 
     def buffers(self):
-        """What a restart needs: all centres, the numbers and the drifts (float32)."""
-        return self.centers + [self.numbers, self.drift]
+        """What a restart needs: all centres, the numbers, the drifts and the new source (float32)."""
+        self.numbers[self.capacity + 3] = self.stale
+        return self.centers + [self.numbers, self.drift, self.source]
 
     def loaded(self):
         """The buffers were filled anew."""
         self.count = int(self.numbers[self.capacity])
+        self.stale = int(self.numbers[self.capacity + 3])

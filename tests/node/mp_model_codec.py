@@ -38,6 +38,9 @@ def test_size():
     # and with every mode in use
     for _ in range(8):
         watcher.modes.add(watcher.modes.centers[0], 20)
+    for i in range(64):
+        watcher.modes.source[i] = 0.5 + i
+    print(len(packed(watcher)), "bytes of all modes and a source")
     assert len(packed(watcher)) <= 5120, len(packed(watcher))
 
 

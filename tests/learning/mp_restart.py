@@ -1,0 +1,59 @@
+"""What a restart must not change in the learner, on the real MicroPython."""
+
+import io
+import math
+
+from mp_learner import BINS, Machine, Sensor, live, names, settings, stored
+from fieldelm.watcher import Watcher
+
+
+def restarted(watcher, config=None, sensor=None):
+    """The learner after a power cut, from what the node has stored."""
+    image = stored(watcher)
+    again = Watcher(config or settings(), sensor or Sensor())
+    assert again.load(io.BytesIO(image), len(image))
+    return again
+
+
+class TwoSpeeds(Machine):
+    """Its tones are in other places at each speed; ``source`` adds noise that the machine does not make."""
+
+    speed = 12
+    source = 0.0
+
+    def spectrum(self):
+        for i in range(BINS):
+            level = 0.2 / (1 + i / 40) + (1.0 if i % 25 == self.speed else 0.0)
+            if 170 <= i < 235:
+                level = math.sqrt(level**2 + self.source**2)
+            self.row[i] = level * math.exp(0.3 * self.noise.normal())
+        return self.row
+
+
+def moved():
+    """A learner that knew two speeds and met one of them in a new environment."""
+    config = settings(train=80, calibration=40)
+    watcher, machine = Watcher(config, Sensor()), TwoSpeeds()
+    for row in range(120):
+        machine.speed = 20 if row // 10 % 2 else 12
+        watcher.step(machine.spectrum(), row)
+    assert watcher.state == "watching"
+    machine.speed = 12
+    live(watcher, machine, 50)
+    machine.source = 0.9
+    assert names(live(watcher, machine, 80)) == ["environment_changed", "relearned", "change_unconfirmed"]
+    return watcher, machine, config
+
+
+def test_other_speed_in_the_new_environment_is_still_expected():
+    watcher, machine, config = moved()
+    watcher = restarted(watcher, config)
+    machine.speed = 20
+    events = names(live(watcher, machine, 80))
+    assert events == ["environment_changed", "relearned", "change_unconfirmed"], events
+
+
+def test_old_model_returns_with_its_own_environment():
+    watcher, machine, _ = moved()
+    assert watcher.modes.stale and watcher.call_fault()
+    assert not watcher.modes.stale and max(watcher.modes.source) == 0
