@@ -9,14 +9,20 @@ from fieldelm.config import ConfigError
 
 RADIO_HZ = 4000000  # SX127x up to 10 MHz, SX126x up to 16 MHz; ADXL345 up to 5 MHz
 I2C_HZ = 400000
-_OPTIONS = ("radio", "driver", "sensor", "range_g", "g_per_volt")
+_NAMES = ("radio", "driver", "sensor")
+_NUMBERS = ("range_g", "g_per_volt")
 
 
 def check(config, description):
-    """Whether the options in the configuration are known here. Raises ConfigError."""
-    for key in config["options"]:
-        if key not in _OPTIONS:
-            raise ConfigError('options: unknown key "%s"; known are %s' % (key, ", ".join(_OPTIONS)))
+    """Whether the options in the configuration are known here and names or numbers, as they should be. Raises ConfigError."""
+    for key, value in config["options"].items():
+        if key in _NAMES:
+            if not isinstance(value, str):
+                raise ConfigError('options: "%s" must be a name in quotes' % key)
+        elif key not in _NUMBERS:
+            raise ConfigError('options: unknown key "%s"; known are %s' % (key, ", ".join(_NAMES + _NUMBERS)))
+        elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1000:
+            raise ConfigError('options: "%s" must be a number above 0 and below 1000' % key)
 
 
 def _chosen(config, description, what):

@@ -142,6 +142,9 @@ def test_wrong_options_are_named():
     fails(lambda: rig.open(options={"radio": "sx1280"}), "radio must be one of sx1262, sx1276, usb, not sx1280")
     fails(lambda: rig.open(options={"sensor": "nose"}), "sensor must be one of")
     fails(lambda: rig.open(options={"colour": 1}), "colour", "known are")
+    for key, value in (("radio", ["sx1276"]), ("sensor", 1), ("driver", None), ("g_per_volt", "x"), ("range_g", [2])):
+        fails(lambda key=key, value=value: rig.open(options={key: value}), "options", key, "must be a n")
+    fails(lambda: rig.open(options={"range_g": 0}), "options", "range_g", "above 0")
     fails(lambda: rig.open(rate_hz=1000), "sense", "1000", "800")
     rig.machine.i2cs[0] = None
     fails(lambda: rig.open(options={"sensor": "adxl345_i2c"}, rate_hz=1600), "at most 800 Hz")
