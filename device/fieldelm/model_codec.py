@@ -41,6 +41,7 @@ _HEAD = "<4s4sHHII"
 _HEAD_BYTES = const(20)
 _FORM = "<BH"
 _FORM_BYTES = const(3)
+_TRAVEL = const(5)  # parts: how the sensor hangs is each node's own
 _FEW = const(16)  # numbers that are not worth rounding
 _CHUNK = const(64)  # bytes written at once
 _FIXED_HEADER = const(16)  # words before the weights (native_modules/core/fixed.h)
@@ -55,7 +56,7 @@ def _pieces(watcher):
     # (buffer, first number, numbers, form, whether it is the triangle of P) of all that is stored
     model = watcher.model
     triangle = model.h * (model.h + 1) // 2
-    for part in watcher.snapshot.parts:
+    for part in watcher.snapshot.parts[:_TRAVEL]:
         for buffer in part.buffers():
             count = len(buffer)
             if part is model and model.MAGIC[:3] == b"FEX" and count > _FIXED_HEADER + triangle:

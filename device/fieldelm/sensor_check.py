@@ -32,8 +32,7 @@ class SensorCheck:
         self._full_scale = full_scale
         self._g_per_count = g_per_count
         self._last = floats(features.n)
-        self._gravity = floats(3)
-        self._vibration = 0.0
+        self._hangs = floats(5)  # gravity on each axis, vibration, rows that have shown them
         self.reset()
 
     def reset(self):
@@ -43,7 +42,7 @@ class SensorCheck:
         self._rows = 0
         self._good = 0
         self._same = 0
-        self._learned = 0
+        self._hangs[4] = 0.0
 
     def judge(self, got):
         """Judge the row that was measured and extracted last; ``got`` is False if there was none. True while no fault stands."""
@@ -94,30 +93,37 @@ class SensorCheck:
                     return "clipped"
         if still:
             return "stuck"
-        if len(chosen) == 3 and self._learned and self._fell_off(stats):
+        if len(chosen) == 3 and self._hangs[4] and self._fell_off(stats):
             return "detached"
         return None
 
     def _fell_off(self, stats):
         dot = length = learned = variance = 0.0
         for i in range(3):
-            dot += stats[i][0] * self._gravity[i]
+            dot += stats[i][0] * self._hangs[i]
             length += stats[i][0] ** 2
-            learned += self._gravity[i] ** 2
+            learned += self._hangs[i] ** 2
             variance += stats[i][1]
         if sqrt(learned) * self._g_per_count < 0.5:  # the sensor feels no gravity: nothing to compare
             return False
-        return dot < defaults.TILTED * sqrt(length * learned) and sqrt(variance) < defaults.DETACHED * self._vibration
+        return dot < defaults.TILTED * sqrt(length * learned) and sqrt(variance) < defaults.DETACHED * self._hangs[3]
 
     def learn(self):
         """Remember how the sensor hangs and vibrates; call it for rows that are trained on."""
         features = self._features
         if features.kind != "waveform" or len(features.chosen) != 3:
             return
-        self._learned = min(self._learned + 1, 64)
+        hangs = self._hangs
+        hangs[4] = min(hangs[4] + 1, 64)
         variance = 0.0
         for i in range(3):
-            mean = features.stats[i][0]
-            self._gravity[i] += (mean - self._gravity[i]) / self._learned
+            hangs[i] += (features.stats[i][0] - hangs[i]) / hangs[4]
             variance += features.stats[i][1]
-        self._vibration += (sqrt(variance) - self._vibration) / self._learned
+        hangs[3] += (sqrt(variance) - hangs[3]) / hangs[4]
+
+    def buffers(self):
+        """What a restart needs: how the sensor hangs (float32)."""
+        return (self._hangs,)
+
+    def loaded(self):
+        """The buffer was filled anew."""

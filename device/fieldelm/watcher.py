@@ -64,7 +64,7 @@ class Watcher:
         scratch = (floats(n), floats(n))  # a place is learned or a change is classified, never both
         self._detector = Detector(n, self._threshold, self.modes, features.level, spectral, features.origin, scratch)
         self._sensor_check = SensorCheck(features, sensor.full_scale, sensor.g_per_count)
-        parts = (features, self.model, self._threshold, self.modes, self._wear)
+        parts = (features, self.model, self._threshold, self.modes, self._wear, self._sensor_check)
         self.snapshot = Snapshot(self.model, features.meaning, parts)
         room = self.snapshot.old
         self._place = Place(

@@ -2,8 +2,9 @@
 
 import io
 import math
+from array import array
 
-from mp_learner import BINS, Machine, Sensor, live, names, settings, stored
+from mp_learner import BINS, Machine, Noise, Sensor, live, names, settings, stored
 from fieldelm.watcher import Watcher
 
 
@@ -13,6 +14,26 @@ def restarted(watcher, config=None, sensor=None):
     again = Watcher(config or settings(), sensor or Sensor())
     assert again.load(io.BytesIO(image), len(image))
     return again
+
+
+def test_sensor_that_falls_off_after_a_restart_is_named():
+    config, sensor, samples = settings(kind="waveform", inputs=256), Sensor(800, 3, 4095, 0.0039), 256
+    watcher, noise = Watcher(config, sensor), Noise(5)
+    window = array("h", bytes(6 * samples))
+    events = []
+    for row in range(100):
+        if row == 68:
+            watcher = restarted(watcher, config, sensor)
+        for i in range(samples):
+            vibration = 200 * math.sin(2 * math.pi * 50 * i / 800 + row) + 20 * noise.normal()
+            for axis in range(3):
+                gravity = 256 if axis == 2 else 0
+                if row >= 70:  # it lies on another side, on the floor
+                    vibration, gravity = 0.01 * vibration, 256 if axis == 0 else 0
+                window[3 * i + axis] = int(vibration + gravity)
+        if watcher.step(window, row):
+            events.append(watcher.event)
+    assert events == ["commissioned", "sensor_fault"] and watcher.sensor_fault == "detached", events
 
 
 class TwoSpeeds(Machine):
