@@ -32,9 +32,8 @@ _SLICE_MS = const(3000)
 _SHORT_MS = const(20)  # below this light sleep is not worth its 2 ms of waking
 _SERVICE_MS = const(20)
 _FLASH_MS = const(500)  # a write of flash takes less
-_REQUESTED = const(
-    0x464D4C42
-)  # in the watchdog's first scratch register: the reset was asked for, or the app had failed
+# marks in the watchdog's first scratch register: the reset was asked for, or the app had failed
+_REQUESTED = const(0x464D4C42)
 _FAILED = const(0x464D4C43)
 _USB = const(0x50110000)  # USBCTRL_REGS: device address, and SIE_STATUS at 0x50 (RP2040 datasheet 4.1.4)
 _SIE_STATUS = const(0x50)
