@@ -23,6 +23,8 @@ UNIT_PATH = Path("etc/systemd/system") / UNIT
 SYSUSERS_PATH = Path("etc/sysusers.d/fieldelm.conf")
 CONFIG_PATH = Path("etc/fieldelm/gateway.toml")
 STATE_PATH = Path("var/lib/fieldelm")
+_HIDDEN = (Path("/home"), Path("/root"))
+"""by ProtectHome below"""
 
 _SYSUSERS = f"""\
 # written by `fieldelm gateway install`
@@ -47,6 +49,7 @@ Restart=always
 RestartSec=2
 RestartPreventExitStatus=2
 WatchdogSec=60
+TimeoutStartSec=infinity
 TimeoutStopSec=20
 StateDirectory=fieldelm
 StateDirectoryMode=0700
@@ -137,14 +140,15 @@ def _executable() -> Path:
     return path
 
 
-def install_steps(root: Path, *, start: bool, executable: Path) -> list[Step]:
-    """What `install` does. Raises UsageError if the service could not reach the program."""
-    real = executable.resolve()
-    if root == Path("/") and any(Path(place) in (*executable.parents, *real.parents) for place in ("/home", "/root")):
-        raise UsageError(
-            f"{executable} is in a place that services may not see: install it for the whole machine, "
-            "`sudo PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install fieldelm`"
-        )
+def install_steps(root: Path, *, start: bool, executable: Path, python: Path = Path(sys.base_prefix)) -> list[Step]:
+    """What `install` does; `python`: what the program runs on. Raises UsageError if the service could not reach them."""
+    if root == Path("/"):
+        for place in (executable, executable.resolve(), python):
+            if any(hidden in (place, *place.parents) for hidden in _HIDDEN):
+                raise UsageError(
+                    f"{place} is in a place that services may not see: install it for the whole machine, on its own Python, "
+                    "`sudo PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install --python /usr/bin/python3 fieldelm`"
+                )
     unit = _UNIT.format(unit=UNIT, user=USER, executable=executable, config=CONFIG_PATH)
     steps = [
         _write(root / SYSUSERS_PATH, _SYSUSERS),

@@ -58,10 +58,13 @@ def test_dry_run_says_every_step_and_does_none(tmp_path):
 
 
 def test_a_program_that_services_cannot_see_is_refused():
+    anywhere = Path("/usr/local/bin/fieldelm")
     for place in ("/home/pi/.local/bin/fieldelm", "/root/.local/bin/fieldelm"):
-        with pytest.raises(UsageError, match="PIPX_HOME"):
-            install.install_steps(Path("/"), start=True, executable=Path(place))
-    steps = install.install_steps(Path("/"), start=True, executable=Path("/usr/local/bin/fieldelm"))
+        with pytest.raises(UsageError, match=f"^{place} .*PIPX_HOME"):
+            install.install_steps(Path("/"), start=True, executable=Path(place), python=Path("/usr"))
+    with pytest.raises(UsageError, match=r"^/home/pi/\.pyenv/3\.13 .*--python /usr/bin/python3"):
+        install.install_steps(Path("/"), start=True, executable=anywhere, python=Path("/home/pi/.pyenv/3.13"))
+    steps = install.install_steps(Path("/"), start=True, executable=anywhere, python=Path("/usr"))
     assert [step.text.split()[0] for step in steps][-2:] == ["run", "run"]
 
 
