@@ -30,6 +30,7 @@ from fieldelm.wear import Wear
 _NAN = float("nan")
 _ALARM = 1  # flags of a stored learner
 _UNCONFIRMED = 2
+_WORN = 4
 _FULL_BUDGET = defaults.UPDATE_BURST * defaults.UPDATE_EVERY_ROWS
 
 
@@ -42,7 +43,7 @@ class Watcher:
     After each ``step``: ``state``, ``verdict``, ``score`` and ``threshold`` (NaN while there is none), ``learned`` (the
     row changed the model), ``event`` (name or None), ``bands`` (the two that deviate most, 255: none), ``mode``,
     ``rms_g``, ``rms_velocity`` (NaN where unknown), ``learned_rows``, ``sensor_fault`` (name or None),
-    ``change_unconfirmed``. ``worth_saving`` is set when the model has changed in a way that a restart should not lose;
+    ``change_unconfirmed``. ``worth_saving`` is set when something has happened that a restart should not lose;
     ``save`` clears it. ``snapshot`` (fieldelm.snapshot.Snapshot) has the parts that are stored.
     """
 
@@ -273,6 +274,7 @@ class Watcher:
         self._detector.reset()
         self._score()  # by the model that has returned
         self.state = state
+        self.worth_saving = True
         self._tell("relearn_undone")
 
     # watching
@@ -292,6 +294,7 @@ class Watcher:
             if detector.cleared() and (not self._worn or self._wear.gone):
                 self.state = "watching"
                 detector.alarm_ends()
+                self.worth_saving = True
                 self._tell("alarm_cleared")
                 if self._worn:
                     self._wear.forgive()
@@ -350,6 +353,7 @@ class Watcher:
         self.state = "alarm"
         self._detector.alarm_begins()
         self._asked = self._worn = False
+        self.worth_saving = True
         self._tell("machine_alarm")
 
     # an operator's commands: True if carried out, False if there is nothing to do it to. Events come with the next row.
@@ -398,7 +402,6 @@ class Watcher:
             self.change_unconfirmed = False
         elif not self._asked:
             return False
-        self.worth_saving = True
         self._alarm()
         return True
 
@@ -411,7 +414,9 @@ class Watcher:
         if state in ("commissioning", "relearning"):
             return None
         return self.snapshot.save(
-            (_ALARM if state == "alarm" else 0) | (_UNCONFIRMED if self.change_unconfirmed else 0)
+            (_ALARM if state == "alarm" else 0)
+            | (_UNCONFIRMED if self.change_unconfirmed else 0)
+            | (_WORN if self._worn else 0)
         )
 
     def load(self, file, length):
@@ -425,5 +430,6 @@ class Watcher:
         self._detector.reset()
         self._asked = False
         self.change_unconfirmed = bool(flags & _UNCONFIRMED)
+        self._worn = bool(flags & _WORN)
         self.state = "alarm" if flags & _ALARM else "watching"
         return True

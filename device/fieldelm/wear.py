@@ -24,7 +24,8 @@ class Wear:
 
     def __init__(self, n):
         self.n = n
-        self._shown = floats(2)  # rows that have shown the variances; those of them while watching
+        # rows that have shown the variances; those of them while watching; stored: highest, peak, band, band told
+        self._shown = floats(6)
         self._variance = floats(n)
         self._zero = floats(n)
         self._sum = floats(n)  # of the block
@@ -111,8 +112,16 @@ class Wear:
 
     def buffers(self):
         """What a restart needs (float32)."""
-        return (self._shown, self._variance, self._zero, self._level)
+        shown = self._shown
+        shown[2] = self.highest
+        shown[3] = self._peak
+        shown[4] = self.band
+        shown[5] = self._told
+        return (shown, self._variance, self._zero, self._level)
 
     def loaded(self):
         """The buffers were filled anew."""
+        _, _, self.highest, self._peak, band, told = self._shown
+        self.band = int(band)
+        self._told = int(told)
         self.pause()

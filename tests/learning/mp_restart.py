@@ -4,7 +4,8 @@ import io
 import math
 from array import array
 
-from mp_learner import BINS, Machine, Noise, Sensor, live, names, settings, stored
+from mp_learner import BINS, Machine, Noise, Sensor, broken, commissioned, live, names, settings, stored
+from mp_operator import wears
 from fieldelm.watcher import Watcher
 
 
@@ -34,6 +35,38 @@ def test_sensor_that_falls_off_after_a_restart_is_named():
         if watcher.step(window, row):
             events.append(watcher.event)
     assert events == ["commissioned", "sensor_fault"] and watcher.sensor_fault == "detached", events
+
+
+def test_alarm_outlasts_a_power_cut_and_is_told_once():
+    watcher, machine = commissioned()
+    stored(watcher)
+    machine.extra = broken
+    assert names(live(watcher, machine, 30)) == ["machine_alarm"] and watcher.worth_saving
+    watcher = restarted(watcher)
+    assert watcher.state == "alarm" and live(watcher, machine, 60) == []
+    machine.extra = None
+    watcher = restarted(watcher)
+    assert names(live(watcher, machine, 40)) == ["alarm_cleared"] and watcher.worth_saving
+    watcher = restarted(watcher)
+    assert watcher.state == "watching" and live(watcher, machine, 60) == []
+
+
+def test_alarm_of_wear_outlasts_a_power_cut():
+    watcher, machine = commissioned()
+    live(watcher, machine, 300)
+    wears(watcher, machine)
+    assert watcher.worth_saving
+    watcher = restarted(watcher)
+    assert live(watcher, machine, 100) == []  # the band has not come back
+    amplitude = 0.12
+    events = []
+    for row in range(900):  # it comes back as slowly as it rose
+        amplitude = max(amplitude - 2e-4, 0.0)
+        machine.extra = lambda i: amplitude if 100 <= i < 104 else 0.0
+        events += names(live(watcher, machine, 1))
+        if row == 100:
+            watcher = restarted(watcher)
+    assert events == ["alarm_cleared"], events
 
 
 class TwoSpeeds(Machine):
