@@ -1,8 +1,9 @@
 """How many forged frames would be believed in a year, if somebody sent guesses as fast as the channel carries them.
 
 A guess at a tag of t bits is right once in 2^t tries. The shortest frame that is opened under a tag takes its time on the air,
-so that many guesses fit into a year, one after the other, on one channel. In truth each receiver takes less: a node listens for a
-moment after it has spoken only, and a guess must hit the one counter that is next. `python -m fieldelm_tools.forgery` prints it.
+with the shortest preamble that a radio sends and without a CRC, which its sender decides; so many guesses fit into a year, one
+after the other, on one channel. In truth each receiver takes less: a node listens for a moment after it has spoken only, and a
+guess must hit the one counter that is next. `python -m fieldelm_tools.forgery` prints it.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from fieldelm_gateway import numbers, verify
 YEAR_S = 365.25 * 86_400
 SPREADING_FACTORS = (7, 8, 9, 10, 11, 12)
 _HEADER = frame.header_bytes(frame.ALERT)
+_LEAST_PREAMBLE = 6  # symbols: SX1276 datasheet 4.1.1.6, SX1262 13.4.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Row:
 
 
 def _guesses(length: int, sf: int, bw: str) -> float:
-    return YEAR_S * 1e6 / float(airtime.time_on_air_us(length, sf, bw))
+    return YEAR_S * 1e6 / float(airtime.time_on_air_us(length, sf, bw, preamble_len=_LEAST_PREAMBLE, crc=False))
 
 
 def expected(sf: int, bw: str = "125") -> Row:
