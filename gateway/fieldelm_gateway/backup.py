@@ -16,7 +16,14 @@ from .errors import DatabaseError, GatewayError, UsageError
 
 log = logging.getLogger(__name__)
 
-_ESSENTIALS = ("node", "node_key", "command", "setting")
+_ESSENTIALS = {
+    "node": "",
+    "node_key": "",
+    # those that wait, and the newest, by which a request that comes twice is known
+    "command": "WHERE state = 'waiting' OR id > (SELECT max(id) FROM command) - 1000",
+    "setting": "",
+}
+"""tables of the small copy, and which rows"""
 DAILY_S = 86_400
 
 
@@ -160,13 +167,13 @@ def _copy_essentials(source: sqlite3.Connection, target: Path, number: int | Non
     try:
         made.execute("PRAGMA foreign_keys = OFF")
         made.execute("BEGIN")
-        for table in _ESSENTIALS:
+        for table, which in _ESSENTIALS.items():
             known = [row[1] for row in made.execute(f"PRAGMA table_info({table})")]
             columns = [row[1] for row in source.execute(f"PRAGMA table_info({table})") if row[1] in known]
             if not columns:  # of an older schema
                 continue
             names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-            rows = source.execute(f"SELECT {names} FROM {table}")  # noqa: S608
+            rows = source.execute(f"SELECT {names} FROM {table} {which}")  # noqa: S608
             made.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608
         numbers.mark_copy(made, number)
         if number is not None:

@@ -49,8 +49,15 @@ def _file(value: str) -> str | None:
     try:
         Path(value).expanduser()
     except RuntimeError:
-        return "a path; this user has no home"
+        return "a path; there is no such user, or it has no home"
     return "a path" if "\0" in value else None
+
+
+def _is_host(name: str) -> bool:
+    try:
+        return bool(name.encode("idna")) and name.isprintable()
+    except UnicodeError:  # a part of it is empty or too long
+        return False
 
 
 def _duty_cycle(value: float | str) -> str | None:
@@ -77,12 +84,23 @@ def _broker(value: str) -> str | None:
         return problem
     if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or port == 0 or parts.path not in {"", "/"}:
         return problem
+    if not _is_host(parts.hostname):
+        return problem
     return 'without user and password: use "username" and "password_file"' if parts.username or parts.password else None
 
 
 def _host_and_port(value: str) -> str | None:
     host, _, port = value.rpartition(":")
-    return None if host and port.isdecimal() and 0 < int(port) < 65536 else 'like "127.0.0.1:7500"'
+    fits = _is_host(host) and re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536
+    return None if fits else 'like "127.0.0.1:7500"'
+
+
+def _port(value: str) -> str | None:
+    # pyserial takes URLs, too; of them the emulated modem has one
+    scheme, slashes, rest = value.partition("://")
+    if slashes:
+        return None if scheme == "socket" and _host_and_port(rest) is None else 'like "socket://127.0.0.1:7501"'
+    return None if value and value.isprintable() else 'a name like "/dev/ttyACM0"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +138,17 @@ class Mqtt:
         "", "File whose first line is the password; it should be readable by the gateway only.", _file, shown=False
     )
     ca_file: str = setting(
-        "", "With mqtts: certificate of the authority that signed the broker's; empty: the system's.", shown=False
+        "",
+        "With mqtts: certificate of the authority that signed the broker's; empty: the system's.",
+        _file,
+        shown=False,
     )
     cert_file: str = setting(
-        "", "With mqtts: the gateway's own certificate, where the broker asks for one.", shown=False
+        "", "With mqtts: the gateway's own certificate, where the broker asks for one.", _file, shown=False
     )
-    key_file: str = setting("", "With mqtts: the key of that certificate; readable by the gateway only.", shown=False)
+    key_file: str = setting(
+        "", "With mqtts: the key of that certificate; readable by the gateway only.", _file, shown=False
+    )
     client_id: str = setting("", 'Empty means "fieldelm-" and the gateway\'s name.', _printable, shown=False)
     protocol: Literal["auto", "5", "3.1.1"] = setting(
         "auto", '"auto" speaks MQTT 5, and 3.1.1 where the broker knows no better.'
@@ -168,6 +191,7 @@ class Dashboard:
     token_file: str = setting(
         "",
         "File with the token that commands need; empty: `dashboard.token` beside the database, made by the gateway.",
+        _file,
         shown=False,
     )
 
@@ -188,7 +212,9 @@ class Radio:
 
     kind: Literal["serial", "air"] = setting("serial", '"serial": a modem on USB or UART. "air": the simulated air.')
     name: str = setting("radio", "Names it in `health`; each has its own.", _name)
-    port: str = setting("/dev/ttyACM0", "Of a modem. /dev/serial/by-id/… stays the same when it is plugged in again.")
+    port: str = setting(
+        "/dev/ttyACM0", "Of a modem. /dev/serial/by-id/… stays the same when it is plugged in again.", _port
+    )
     baud: int = setting(115_200, "Speed of a UART; USB ignores it.", between(9600, 4_000_000))
     address: str = setting("127.0.0.1:7500", "Of the simulated air.", _host_and_port, shown=False)
     x: float = setting(0.0, "Place in the simulated air, m.", shown=False)

@@ -28,7 +28,7 @@ from . import (
 )
 from .clock import Clock, Instant, rfc3339
 from .config import GatewayConfig
-from .errors import DatabaseUnavailableError, GatewayError, RequestError, TransientError
+from .errors import DamagedError, DatabaseUnavailableError, GatewayError, RequestError, TransientError
 from .ingress import Radio, Tick, Uplink
 from .live import Live
 from .nodes import Node
@@ -47,6 +47,7 @@ _TICK_S = 0.5
 _TRY_AGAIN_S = 0.25
 _LOOK_EVERY_MS = 1000
 _HEALTH_EVERY_MS = 60_000
+_COPY_AGAIN_S = 600
 _SHOW_EVERY_S = 5.0  # the same for the dashboard
 _NODE_MS = 10  # for each node on it, the list of nodes rests after it was told: a thousand make 330 kB
 
@@ -438,13 +439,23 @@ class Core:
         # between the frames: keep the log short, and once a day, or when a key is new, copy what must never be lost
         try:
             self._keeper.step(now)
-            if self._copied_ms is None or now.monotonic_ms - self._copied_ms >= backup.DAILY_S * 1000:
-                self._copied_ms = now.monotonic_ms
-                self._copied_keys = self._keys()
-                if self.state.rows:
-                    backup.write_daily(self.state.store.path)
         except TransientError as error:
             log.debug("database: %s", error)
+        if self._copied_ms is None or now.monotonic_ms - self._copied_ms >= backup.DAILY_S * 1000:
+            self._copy(now)
+
+    def _copy(self, now: Instant) -> None:
+        self._copied_ms = now.monotonic_ms
+        self._copied_keys = self._keys()
+        if not self.state.rows:
+            return
+        try:
+            backup.write_daily(self.state.store.path)
+        except DamagedError:
+            raise
+        except (GatewayError, OSError) as error:
+            self._copied_ms -= (backup.DAILY_S - _COPY_AGAIN_S) * 1000
+            log.warning("the daily copy of nodes and keys cannot be made, and is tried again in ten minutes: %s", error)
 
     def _keys(self) -> set[tuple[str, int, str]]:
         # which keys there are: EUI, slot and check value
@@ -452,7 +463,11 @@ class Core:
 
     def _health(self, now: Instant) -> str:
         state = self.state
-        oldest_ms = state.store.outbox_oldest_ms()
+        try:
+            oldest_ms = state.store.outbox_oldest_ms()
+        except TransientError as error:
+            log.debug("database: %s", error)
+            oldest_ms = None
         waiting, limit = state.outbox, self._config.database.outbox_limit
         return health.document(
             self.tally,

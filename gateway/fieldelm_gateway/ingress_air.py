@@ -79,8 +79,8 @@ class AirRadio:
             try:
                 self._listen()
                 problem = "the air hung up"
-            except (OSError, RadioLostError) as error:
-                problem = str(error)
+            except Exception as error:  # noqa: BLE001 (whatever it is, it is told, and tried again)
+                problem = str(error) or type(error).__name__
             if self._stopping.is_set():
                 return
             text = f"{self.config.address}: {problem}: is the air server running?"

@@ -62,7 +62,7 @@ class SerialRadio:
             return
         try:
             self._write(b"".join(answers))
-        except (serial.SerialException, OSError):
+        except (serial.SerialException, OSError, termios.error):
             self.counters.answers_failed += len(answers)
 
     def stop(self) -> None:
@@ -74,7 +74,7 @@ class SerialRadio:
         while not self._stopping.is_set():
             try:
                 self._listen()
-            except (serial.SerialException, OSError, RadioLostError) as error:
+            except Exception as error:  # noqa: BLE001 (libraries and drivers raise what they like; it is told, and tried again)
                 text = f"{self.config.port}: {explain(error)}"
                 if text != self.counters.problem:
                     log.warning("radio %s: %s", self.config.name, text)
@@ -205,7 +205,7 @@ def explain(error: Exception) -> str:
     number = getattr(error, "errno", None)
     if number in {errno.EACCES, errno.EPERM}:
         return "this user may not use it: add the user to the port's group, dialout in most systems"
-    reason = str(error)
+    reason = str(error) or type(error).__name__
     if number:
         known = {errno.ENOENT: "there is no such port", errno.EAGAIN: "another program uses it"}
         reason = known.get(number, os.strerror(number))

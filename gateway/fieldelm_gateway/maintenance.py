@@ -13,14 +13,13 @@ from .alarm import Alarm, Mark
 from .clock import Instant, rfc3339
 from .config import GatewayConfig
 from .errors import RequestError, UsageError
-from .nodes import Node
+from .nodes import MOST_NAME, Node, usable_location, usable_name
 from .requests import Request
 from .rows import REST, Command, MaintenanceRow
 from .state import Batch, State
 from .store import Store
 
 _MOST_TEXT = 500
-_MOST_NAME = 64
 _MOST_MINUTES = 43_200  # 30 days
 _COMMON = ("schema", "id", "node", "by")
 _UNKNOWN = "unknown"
@@ -45,7 +44,8 @@ def handle(state: State, batch: Batch, request: Request, now: Instant) -> None:
         if name not in ARGUMENTS[request.command]:
             takes = ", ".join(ARGUMENTS[request.command])
             raise RequestError(f"{request.command} does not know {name[:64]!r}: it takes {takes}")
-    changed = _ACTIONS[request.command](state, node, given, document.get("by") or _UNKNOWN, now)
+    nodes = {**state.rows, **batch.writes.nodes}.values()
+    changed = _ACTIONS[request.command](nodes, node, given, document.get("by") or _UNKNOWN, now)
     batch.request_ids.add(number)
     batch.set_node(changed)
     if (changed.name, changed.location, changed.shaft_hz) != (node.name, node.location, node.shaft_hz):
@@ -125,7 +125,7 @@ def record(
 # the actions
 
 
-def _acknowledge(_state: State, node: Node, given: Mapping[str, Any], by: str, now: Instant) -> Node:
+def _acknowledge(_nodes: Iterable[Node], node: Node, given: Mapping[str, Any], by: str, now: Instant) -> Node:
     if not node.alarm.active:
         raise RequestError(f"{node.name} has no alarm to acknowledge")
     text = _text(given)
@@ -133,14 +133,14 @@ def _acknowledge(_state: State, node: Node, given: Mapping[str, Any], by: str, n
     return dataclasses.replace(node, alarm=_commented(acknowledged, by, text, now))
 
 
-def _comment(_state: State, node: Node, given: Mapping[str, Any], by: str, now: Instant) -> Node:
+def _comment(_nodes: Iterable[Node], node: Node, given: Mapping[str, Any], by: str, now: Instant) -> Node:
     text = _text(given)
     if not text:
         raise RequestError("comment must be a text")
     return dataclasses.replace(node, alarm=_commented(node.alarm, by, text, now))
 
 
-def _shelve(_state: State, node: Node, given: Mapping[str, Any], by: str, now: Instant) -> Node:
+def _shelve(_nodes: Iterable[Node], node: Node, given: Mapping[str, Any], by: str, now: Instant) -> Node:
     minutes = given.get("minutes", 480)
     if not isinstance(minutes, int) or isinstance(minutes, bool) or not 0 <= minutes <= _MOST_MINUTES:
         raise RequestError(f"minutes must be a whole number from 0 to {_MOST_MINUTES}; 0 shows the alarm again")
@@ -149,17 +149,18 @@ def _shelve(_state: State, node: Node, given: Mapping[str, Any], by: str, now: I
     return dataclasses.replace(node, alarm=_commented(dataclasses.replace(node.alarm, shelved=mark), by, text, now))
 
 
-def _describe(state: State, node: Node, given: Mapping[str, Any], _by: str, _now: Instant) -> Node:
+def _describe(nodes: Iterable[Node], node: Node, given: Mapping[str, Any], _by: str, _now: Instant) -> Node:
     if not given:
         raise RequestError("describe needs name, location or shaft_rpm")
     name = given.get("name", node.name)
-    if not isinstance(name, str) or not 1 <= len(name) <= _MOST_NAME or not name.isprintable() or name.strip() != name:
-        raise RequestError(f"name must be a text of 1 to {_MOST_NAME} printable characters")
-    if any(other.name == name and other.row != node.row for other in state.rows.values()):
-        raise RequestError(f"another node is called {name!r}")
+    if not usable_name(name):
+        raise RequestError(f"name must be a text of 1 to {MOST_NAME} printable characters")
+    others = (other for other in nodes if other.row != node.row)
+    if name != node.name and any(name in (other.name, other.eui, str(other.node_id)) for other in others):
+        raise RequestError(f"another node is called {name!r}, or has it as its EUI or node id")
     location = given.get("location", node.location)
-    if not isinstance(location, str) or len(location) > _MOST_NAME or (location and not location.isprintable()):
-        raise RequestError(f"location must be a text of at most {_MOST_NAME} printable characters")
+    if not usable_location(location):
+        raise RequestError(f"location must be a text of at most {MOST_NAME} printable characters")
     shaft_hz = node.shaft_hz
     if "shaft_rpm" in given:
         rpm = given["shaft_rpm"]
@@ -169,7 +170,7 @@ def _describe(state: State, node: Node, given: Mapping[str, Any], _by: str, _now
     return dataclasses.replace(node, name=name, location=location, shaft_hz=shaft_hz)
 
 
-_ACTIONS: Mapping[str, Callable[[State, Node, Mapping[str, Any], str, Instant], Node]] = {
+_ACTIONS: Mapping[str, Callable[[Iterable[Node], Node, Mapping[str, Any], str, Instant], Node]] = {
     "acknowledge": _acknowledge,
     "comment": _comment,
     "shelve": _shelve,

@@ -6,6 +6,7 @@ fragment after the other. What stopped halfway is asked for again from where it 
 
 import dataclasses
 import json
+import secrets
 import zlib
 from dataclasses import dataclass
 
@@ -122,7 +123,7 @@ def remind(state: State, batch: Batch, node: Node, now_ms: int) -> None:
     batch.writes.commands_new.append(
         Command(
             id=0,
-            request_id=f"model-{row.model:08x}-{row.reminders}",
+            request_id=f"model-{row.model:08x}-{secrets.token_hex(8)}",
             node=node.row,
             command=GET,
             arguments={"model": row.model, "offset": len(row.data)},

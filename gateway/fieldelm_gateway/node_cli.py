@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fieldelm import config as node_config
+
 from . import config as configuration, maintenance, removed
 from .errors import GatewayError, UsageError
-from .nodes import named
+from .nodes import MOST_NAME, named, usable_location, usable_name
 from .store import Store
 
 _POLL_S = 0.1
@@ -120,16 +122,20 @@ def _remove(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
-    config, store = _open(args, create=True)
     try:
-        card = json.loads(args.file.read_text(encoding="utf-8"))
-        eui, node_id, name = str(card["eui"]), int(card["node_id"]), str(card.get("name") or card["eui"])
-        key = bytes.fromhex(card["keys"]["0"])
-        tag_bytes = card.get("link", {}).get("tag_bytes", 4)
+        card = node_config.check(json.loads(args.file.read_text(encoding="utf-8")), str(args.file))
+        eui, node_id, name = card["eui"].lower(), card["node_id"], card["name"] or card["eui"].lower()
+        key, tag_bytes = bytes.fromhex(card["keys"]["0"]), card["link"]["tag_bytes"]
     except OSError as error:
         raise UsageError(f"{args.file}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except node_config.ConfigError as error:
+        raise UsageError(str(error)) from None
+    except (ValueError, KeyError, RecursionError):
         raise UsageError(f"{args.file}: is not the config.json of a node with key 0") from None
+    for what, text, fits in (("name", name, usable_name), ("location", args.location, usable_location)):
+        if not fits(text):
+            raise UsageError(f"the {what} {text!r} cannot be used: at most {MOST_NAME} printable characters")
+    config, store = _open(args, create=True)
     try:
         with store.transaction():
             store.add_node(eui, node_id, name, args.location, tag_bytes, key, time.time_ns() // 1_000_000)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from .alarm import QUIET, Alarm
 from .cipher import Ccm
 from .errors import UsageError
 
 HEARTBEAT_UNKNOWN_S = 900
+MOST_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,16 @@ class Node:
     def heartbeat_s(self) -> int:
         """Seconds between two signs of life."""
         return self.card.heartbeat_s or HEARTBEAT_UNKNOWN_S
+
+
+def usable_name(name: object) -> TypeGuard[str]:
+    """Whether this can be the name of a node."""
+    return isinstance(name, str) and 1 <= len(name) <= MOST_NAME and name.isprintable() and name.strip() == name
+
+
+def usable_location(location: object) -> TypeGuard[str]:
+    """Whether this can be where a node is."""
+    return isinstance(location, str) and len(location) <= MOST_NAME and (location.isprintable() or not location)
 
 
 def find(nodes: Iterable[Node], wanted: str) -> Node | None:

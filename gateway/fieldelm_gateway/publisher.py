@@ -184,6 +184,10 @@ class Publisher:
                 self._serve()
             except GatewayError as error:
                 problem = str(error)
+            except Exception as error:  # what was on its way is sent again over the next connection
+                problem = f"{type(error).__name__}: {error}"
+                if problem != self._complaint:
+                    log.exception("MQTT: the connection has met a fault in the program")
             self._disconnect()
             if problem and time.monotonic() >= self._hold_until:  # else it has refused a message, which says more
                 self._complain(problem)

@@ -114,11 +114,17 @@ class Store:
         Raises UsageError if it is taken.
         """
         if node_id is None:
-            taken = {row[0] for row in self._rows("SELECT node_id FROM node")}
-            free = (number for number in range(1, 65536) if number not in taken)
+            taken = {str(value) for row in self._rows("SELECT node_id, name FROM node") for value in row}
+            free = (number for number in range(1, 65536) if str(number) not in taken)
             node_id = next(free, None)
             if node_id is None:
                 raise UsageError(f"{self.path}: all 65,535 node ids are taken")
+        its_id = int(name) if name.isdecimal() and len(name) < 6 else 0
+        sql = "SELECT name FROM node WHERE name IN (?, ?) OR eui = ? OR node_id = ?"
+        for row in self._rows(sql, (str(node_id), eui, name.lower(), its_id)):
+            if row["name"] != name:
+                new = f"{name!r} (node id {node_id}, EUI {eui})"
+                raise UsageError(f"{self.path}: {new} would be mistaken for {row['name']!r}: choose another name")
         try:
             cursor = self._connection.execute(
                 "INSERT INTO node (eui, node_id, name, location, tag_bytes, created_ms) VALUES (?, ?, ?, ?, ?, ?)",

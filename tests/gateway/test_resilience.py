@@ -2,17 +2,29 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import sqlite3
 import subprocess
 import sys
+import termios
 
 import pytest
 
-from fieldelm_gateway import backup, broker, config as configuration, database, maintenance, service
+from fieldelm_gateway import (
+    backup,
+    broker,
+    config as configuration,
+    database,
+    ingress_serial,
+    maintenance,
+    service,
+)
+from fieldelm_gateway.clock import HostClock
 from fieldelm_gateway.dashboard.server import read_token
-from fieldelm_gateway.errors import DatabaseError
+from fieldelm_gateway.errors import DatabaseError, DatabaseUnavailableError, UsageError
 from fieldelm_gateway.publisher import Publisher
+from fieldelm_gateway.requests import Request
 from fieldelm_gateway.rows import Command
 from fieldelm_gateway.store import Store
 from fieldelm_tools.provision import provision
@@ -219,3 +231,165 @@ def test_a_document_that_the_broker_refuses_may_have_been_forgotten_meanwhile(tm
         publisher.forget("t/x")
         publisher._refused("t/x", broker.Confirmed(1, "not authorized"))
         assert not publisher._publish_current(Wire())
+
+
+# what is away or wrong while it runs
+
+
+def test_a_daily_copy_that_fails_is_told_and_tried_again(bench, caplog):
+    node = bench.node()
+    bench.tick()
+    copy = backup.daily_path(bench.path)
+    copy.unlink()
+    in_the_way = copy.with_name(copy.name + ".part")
+    in_the_way.mkdir()
+    bench.tick(backup.DAILY_S * 1000)
+    assert "the daily copy of nodes and keys cannot be made" in caplog.text
+    in_the_way.rmdir()
+    bench.tick(60_000)
+    assert not copy.exists()
+    bench.tick(600_000)
+    assert copy.exists()
+    assert bench.hear(node.alert()) is not None
+
+
+def test_the_daily_copy_has_the_newest_commands_only(bench):
+    bench.node()
+    with bench.store.transaction():
+        first = bench.store.add_command(Command(0, "waits", 1, "reboot", {}, 0, 0, 1 << 60))
+        for number in range(1500):
+            bench.store.add_command(Command(0, f"done-{number}", 1, "reboot", {}, 0, 0, 0))
+        bench.store.write("UPDATE command SET state = 'done', finished_ms = 0 WHERE id > ?", (first.id,))
+    backup.write_daily(bench.path)
+    with contextlib.closing(sqlite3.connect(backup.daily_path(bench.path))) as connection:
+        kept = [row[0] for row in connection.execute("SELECT request_id FROM command ORDER BY id")]
+    assert kept == ["waits", *(f"done-{number}" for number in range(500, 1500))]
+
+
+def test_a_database_that_cannot_be_read_for_a_moment_does_not_end_the_gateway(bench, monkeypatch):
+    node = bench.node()
+    bench.tick()
+
+    def unreadable():
+        raise DatabaseUnavailableError("x has a read error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.store, "outbox_oldest_ms", unreadable)
+        bench.tick(120_000)
+    assert bench.current("/health")["queue"]["oldest_age_s"] is None
+    assert bench.hear(node.alert()) is not None
+
+
+def test_a_model_is_asked_for_again_although_it_was_asked_for_before_the_database_was_lost(bench):
+    node = bench.node()
+    bench.hear(node.hello())
+    for number in range(2):
+        with bench.store.transaction():
+            bench.store.write(
+                "INSERT OR REPLACE INTO model (model, node, eui, name, total, data, begun_ms, heard_ms, reminders)"
+                " VALUES (42, 1, ?, 'fan', 100, x'00', 0, 0, 0)",
+                (node.eui,),
+            )
+            bench.store.write("UPDATE command SET state = 'expired'")
+        bench.restart()
+        bench.tick()
+        bench.hear(node.status())
+        assert len(bench.rows("SELECT * FROM command WHERE command = 'model_get'")) == number + 1
+
+
+@pytest.mark.parametrize(
+    ("section", "text"),
+    [
+        ("mqtt", 'url = "mqtt://a..b"'),
+        ("mqtt", f'url = "mqtt://{"x" * 70}.de"'),
+        ("mqtt", 'url = "mqtts://localhost"\nca_file = "/x\\u0000"'),
+        ("mqtt", 'url = "mqtts://localhost"\nca_file = "~nobody-here/x"'),
+        ("dashboard", 'listen = "a..b:8093"'),
+        ("dashboard", 'token_file = "~nobody-here/x"'),
+        ("[radio]", 'kind = "air"\naddress = "a..b:1"'),
+        ("[radio]", 'kind = "air"\naddress = "localhost:١"'),
+        ("[radio]", 'port = "foo://x"'),
+        ("[radio]", 'port = "socket://localhost"'),
+        ("[radio]", 'port = "/dev/tty\\u0000x"'),
+    ],
+)
+def test_addresses_that_no_library_takes_are_refused_by_name(section, text):
+    with pytest.raises(configuration.ConfigError, match="must be"):
+        configuration.read(f"[{section}]\n{text}\n", "gateway.toml")
+
+
+def test_addresses_that_libraries_take_are_taken():
+    for url in ("mqtt://localhost", "mqtt://[::1]:1883", "mqtts://bücher.example:8883", "mqtt://under_score"):
+        configuration.read(f'[mqtt]\nurl = "{url}"\n', "")
+    for port in ("COM3", "/dev/serial/by-id/usb-Pico", "socket://[::1]:7501", "socket://modem.local:1"):
+        configuration.read(f'[[radio]]\nport = "{port}"\n', "")
+
+
+def test_whatever_a_driver_raises_the_radio_is_tried_again(monkeypatch):
+    tries = []
+
+    def refuse(*_arguments, **_options):
+        tries.append(1)
+        raise (termios.error(22, "Invalid argument"), ZeroDivisionError())[len(tries) % 2]
+
+    monkeypatch.setattr(ingress_serial.serial, "serial_for_url", refuse)
+    monkeypatch.setattr(ingress_serial, "_PAUSE_S", 0.01)
+    radio = ingress_serial.SerialRadio(configuration.Radio(), HostClock())
+    radio.start(lambda _: None)
+    while len(tries) < 4:
+        radio._thread.join(0.01)
+        assert radio._thread.is_alive()
+    radio.stop()
+    assert "/dev/ttyACM0: " in radio.counters.problem
+
+
+# names
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"eui": "zz" * 8}, '"eui" must be'),
+        ({"eui": "a/#"}, '"eui" must be'),
+        ({"keys": {"0": "00" * 15}}, '"keys" must be'),
+        ({"node_id": 70_000}, '"node_id" must be'),
+        ({"name": "c\nd"}, "the name"),
+        ({"name": "x" * 5000}, '"name" must be'),
+        ({"link": {"tag_bytes": 5}}, '"tag_bytes" must be'),
+    ],
+)
+def test_a_node_that_could_not_be_is_not_added(tmp_path, change, words):
+    config, path = _config(tmp_path)
+    card = {"schema": 1, "board": "sim", "eui": "AB" * 8, "node_id": 1, "name": "a", "keys": {"0": "00" * 16}}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(card | change))
+    done = _cli("node", "add", file, "--config", path, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert words in done.stderr
+    assert str(file) in done.stderr or words == "the name"
+    file.write_text(json.dumps(card))
+    assert _cli("node", "add", file, "--config", path, text=True).returncode == 0
+    with contextlib.closing(Store(config.database_path())) as store:
+        assert [node.eui for node in store.nodes()] == ["ab" * 8]
+
+
+def test_no_node_has_another_ones_name_id_or_eui_for_a_name(bench):
+    fan, pump = bench.node("fan"), bench.node("pump")
+    requests = [
+        Request("describe", json.dumps({"id": number, "node": node.eui, "name": name}).encode())
+        for number, node, name in (
+            ("1", fan, "mill"),
+            ("2", pump, "mill"),
+            ("3", pump, str(fan.node_id)),
+            ("4", pump, fan.eui),
+            ("5", pump, str(pump.node_id)),
+        )
+    ]
+    bench.core.step(requests)
+    assert [one["status"] for one in bench.outbox("/response/describe")] == ["ok", "error", "error", "error", "ok"]
+    assert {node.name for node in bench.core.state.rows.values()} == {"mill", str(pump.node_id)}
+    assert set(bench.rows("SELECT name FROM node")) == {("mill",), (str(pump.node_id),)}
+    for name in (str(fan.node_id), fan.eui, fan.eui.upper()):
+        with pytest.raises(UsageError, match="would be mistaken"):
+            bench.node(name)
+    assert [bench.node(name).node_id for name in ("3", "5", "saw")] == [3, 4, 6], "no node gets an id that is a name"

@@ -26,13 +26,12 @@ from fieldelm_gateway.clock import Instant
 from fieldelm_gateway.config import GatewayConfig
 from fieldelm_gateway.documents import Topics
 from fieldelm_gateway.node_cli import whoami
-from fieldelm_gateway.nodes import Node, find
+from fieldelm_gateway.nodes import MOST_NAME, Node, find, usable_location, usable_name
 from fieldelm_gateway.store import Store
 
 from .errors import UsageError
 
 _RADIO_KEYS = ("plan", "freq_khz", "sf", "bw", "coding_rate", "preamble_len", "output_power")
-_MOST_NAME = 64
 FILE = "config.json"
 _NEW = ".new"
 _WIDE = ("250", "500")
@@ -167,13 +166,13 @@ def try_out(
 
 
 def _check_name(name: str) -> None:
-    if not 1 <= len(name) <= _MOST_NAME or not name.isprintable() or name.strip() != name:
-        raise UsageError(f"the name {name!r} cannot be used: 1 to {_MOST_NAME} printable characters")
+    if not usable_name(name):
+        raise UsageError(f"the name {name!r} cannot be used: 1 to {MOST_NAME} printable characters")
 
 
 def _check_location(location: str) -> None:
-    if len(location) > _MOST_NAME or not (location.isprintable() or not location):
-        raise UsageError(f"the location {location!r} cannot be used: at most {_MOST_NAME} printable characters")
+    if not usable_location(location):
+        raise UsageError(f"the location {location!r} cannot be used: at most {MOST_NAME} printable characters")
 
 
 def _again(path: Path, known: Node, database: Path, *, mismatch: bool) -> dict[str, Any]:
