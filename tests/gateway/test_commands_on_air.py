@@ -14,7 +14,7 @@ from fieldelm import frame, payloads
 from fieldelm_gateway.config import read
 from fieldelm_gateway.requests import Request
 from fieldelm_gateway.service import Gateway
-from fieldelm_tools.air import AirOptions, AirServer
+from fieldelm_tools.air import AirOptions, AirServer, Propagation
 from fieldelm_tools.provision import provision
 from fieldelm_tools.simnode import SimNode
 
@@ -73,12 +73,21 @@ class Place:
         rows = self.rows("SELECT topic, payload FROM outbox ORDER BY id")
         return [json.loads(payload) for topic, payload in rows if topic.endswith(ending)]
 
-    def ask(self, command, **document):
+    def cut_power(self):
+        """Of the node, in the middle of whatever it does."""
+        self.node.stop()
+        boots = len(self.heard("boot"))
+        self.node = SimNode(self.made.folder, self.made.config, self.said.append)
+        self.node.start()
+        wait_for(lambda: len(self.heard("boot")) > boots)  # meanwhile time stands still
+
+    def ask(self, command, seconds=120, meanwhile=lambda: None, **document):
         """Ask on MQTT and wait for the answer."""
         number = f"{command}-{self.now_us}"
         self.gateway._inbox.put(Request(command, json.dumps({"id": number, "node": "fan", **document}).encode()))
         wait_for(lambda: self.rows(f"SELECT 1 FROM command WHERE request_id = '{number}'"))
-        self.until(lambda: any(a["id"] == number for a in self.told(f"/response/{command}")), 120)
+        meanwhile()
+        self.until(lambda: any(a["id"] == number for a in self.told(f"/response/{command}")), seconds)
         return self.told(f"/response/{command}")[-1]
 
     def close(self):
@@ -95,6 +104,35 @@ def place(tmp_path):
         yield place
         place.close()
         assert place.gateway.failure is None
+
+
+def test_keys_are_rotated_again_and_again_while_every_other_frame_is_lost(tmp_path):
+    with AirServer(AirOptions(conditions=Propagation(seed=7, loss=0.5), expect_nodes=2, expect_gateways=1)) as air:
+        place = Place(tmp_path, air)
+        keys = {place.rows("SELECT key FROM node_key")[0][0]}
+
+        def cut():  # when the node has taken the key, and its answer is on the way or lost
+            place.until(lambda: carried_out() > before, 3000)
+            place.cut_power()
+
+        def carried_out():
+            return len(place.heard("command", command="rotate_key"))
+
+        for turn in range(8):
+            before = carried_out()
+            answer = place.ask("rotate_key", 3000, cut if turn % 2 else lambda: None)
+            assert answer["status"] == "ok"
+            place.until(lambda: len(place.rows("SELECT 1 FROM node_key")) == 1, 3000)  # it was heard under the new one
+            keys |= {place.rows("SELECT key FROM node_key")[0][0]}
+        seen = place.gateway.core.tally.frames["accepted"]
+        place.until(lambda: place.gateway.core.tally.frames["accepted"] > seen + 5, 3000)
+        drops = {reason: count for reason, count in place.gateway.core.tally.drops.items() if count}
+        events = [event["id"] for event in place.told("/event")]
+        place.close()
+    assert place.gateway.failure is None
+    assert len(keys) == 9
+    assert not drops.keys() - {"replayed"}, drops  # every frame was believed; some came again after ten seconds
+    assert events and len(set(events)) == len(events)
 
 
 def test_every_new_command_reaches_a_real_node_and_is_answered(place):
