@@ -2,6 +2,7 @@
 
 from binascii import crc32
 from os import remove
+from struct import pack
 
 from fieldelm.storage import COUNTER_BLOCK, Counters, Record, StorageError
 
@@ -198,3 +199,41 @@ def test_who_stores_without_having_read_does_not_write_over_the_newest():
         assert _load(Record("unread%d" % older)) == b"and now"
         with open("unread%d.%s" % (older, "ab"[older - 1]), "rb") as file:  # until the new one was whole, it stood
             assert file.read(8) == b"before %d" % (older - 1)
+
+
+def test_the_last_frame_counter_is_the_last():
+    # 32 bits are used up: nothing is sent any more, neither then nor after a start, spoilt twin or not
+    record = Record("counters")
+    record.store((pack("<II", 0xFFFFFFFF - 2 * COUNTER_BLOCK, 7),))
+    counters = Counters("counters")
+    given = []
+    try:
+        while True:
+            given.append(counters.next_frame())
+    except StorageError as error:
+        assert "new key" in str(error)
+    assert given == list(range(given[0], given[0] + len(given))) and len(given) == 2 * COUNTER_BLOCK
+    assert given[-1] == 0xFFFFFFFF
+    for twin in (None, "counters.a", "counters.b"):
+        if twin:
+            with open(twin, "rb") as file:
+                whole = file.read()
+            _copy(twin, twin, 9)
+        again = Counters("counters")
+        try:
+            given.append(again.next_frame())
+        except StorageError:
+            pass
+        if twin:
+            with open(twin, "wb") as file:
+                file.write(whole)
+    assert len(given) == 2 * COUNTER_BLOCK
+
+
+def test_event_sequences_go_round_and_frame_counters_do_not_notice():
+    record = Record("counters")
+    record.store((pack("<II", 500, 0xFFFFFFFE),))
+    counters = Counters("counters")
+    assert [counters.next_sequence() for _ in range(4)] == [0xFFFFFFFF, 0, 1, 2]
+    assert Counters("counters").next_frame() == 501
+    assert Counters("counters").next_sequence() > 2
