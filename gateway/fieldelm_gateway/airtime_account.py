@@ -4,6 +4,8 @@ The account is `fieldelm.duty`'s, as on a node. Its minutes are rows of the tabl
 frames that are answered. After a start the rows count by their age; where the clock could not or cannot be trusted, as if now.
 """
 
+import copy
+
 from fieldelm import duty, regions
 
 from .clock import Instant
@@ -43,6 +45,12 @@ class AirtimeAccount:
                 self._restore(cycle, now)
             self._cycle = cycle
         return self._cycle
+
+    def copy(self, now: Instant) -> "AirtimeAccount":
+        """The account as it is, for a round that may not count."""
+        made = copy.copy(self)
+        made._cycle = copy.deepcopy(self._open(now))
+        return made
 
     def _restore(self, cycle: duty.DutyCycle, now: Instant) -> None:
         known = []

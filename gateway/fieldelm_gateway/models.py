@@ -78,10 +78,7 @@ def _keep(state: State, batch: Batch, node: Node, part: Part, uplink: Uplink) ->
             row = dataclasses.replace(row, data=b"")
         else:
             batch.notes.append(f"{node.name}: the copy of its model is complete, {row.total} bytes")
-    if row.complete:
-        state.copying.discard(node.row)
-    else:
-        state.copying.add(node.row)
+    batch.copying[node.row] = not row.complete
     batch.writes.models.append(row)
 
 
@@ -110,11 +107,11 @@ def fragment(state: State, verified: Verified, uplink: Uplink) -> bytes | None:
 
 def remind(state: State, batch: Batch, node: Node, now_ms: int) -> None:
     """A node speaks whose copy has stopped halfway: ask it for the rest."""
-    if node.row not in state.copying:
+    if not batch.copying.get(node.row, node.row in state.copying):
         return
     rows = [row for row in state.store.models(node.row) if not row.complete and row.reminders < _REMINDERS]
     if not rows:
-        state.copying.discard(node.row)
+        batch.copying[node.row] = False
         return
     row = rows[0]
     if now_ms - row.heard_ms < _STALLED_MS or state.waiting.has(node.row, GET):

@@ -110,10 +110,27 @@ class Keeper:
         """One piece of the work, if any is due; return whether there is more. Raises GatewayError."""
         if now.monotonic_ms < self._due_ms or not now.synced or now.epoch_ms < _EARLIEST_MS:
             return False
-        more = self._frames(now.epoch_ms) or self._hours(now.epoch_ms) or self._forget(now.epoch_ms)
+        at_ms = now.epoch_ms
+        more = self._date(at_ms) or self._frames(at_ms) or self._hours(at_ms) or self._forget(at_ms)
         if not more:
             self._due_ms = now.monotonic_ms + _EVERY_MS
         return more
+
+    def _date(self, now_ms: int) -> bool:
+        # what an earlier run has written without the time is as old as the first moment that is known: it is not forgotten yet
+        for table, column, more in (
+            ("frame", "received_ms", ""),
+            ("event", "received_ms", ", event_ms = event_ms + ?1 - received_ms"),
+            ("maintenance", "done_ms", ""),
+            ("command", "finished_ms", ""),
+        ):
+            condition = f"{column} < {_EARLIEST_MS}" + (" AND state <> 'waiting'" if table == "command" else "")
+            if self._store.query(f"SELECT 1 FROM {table} WHERE {condition} LIMIT 1"):  # noqa: S608
+                rows = f"SELECT id FROM {table} WHERE {condition} LIMIT {PIECE}"  # noqa: S608
+                with self._store.transaction():
+                    self._store.write(f"UPDATE {table} SET {column} = ?1{more} WHERE id IN ({rows})", (now_ms,))  # noqa: S608
+                return True
+        return False
 
     def _frames(self, now_ms: int) -> bool:
         before = _whole(now_ms - self._config.frames_days * _DAY_MS, HOUR_S)

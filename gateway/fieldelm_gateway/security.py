@@ -57,11 +57,17 @@ class Suspicion:
         }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Hour:
     start_ms: int
     since_ms: int
     count: int = 0
+
+    @staticmethod
+    def one_more(before: "_Hour | None", now: Instant) -> "_Hour":
+        if before is None or now.monotonic_ms - before.start_ms >= HOUR_MS:
+            return _Hour(now.monotonic_ms, now.epoch_ms, 1)
+        return _Hour(before.start_ms, before.since_ms, before.count + 1)
 
 
 class Guard:
@@ -76,6 +82,14 @@ class Guard:
         self._looks: dict[int, _Hour] = {}
         self._strange: dict[int, tuple[int, int]] = {}
         """row of the node: the last counter that is behind but was never heard, and how many rose one after the other"""
+
+    def copy(self) -> "Guard":
+        """What is known so far, for a round that may not count."""
+        made = Guard()
+        made.other_gateways = set(self.other_gateways)
+        made._hours, made._standing = dict(self._hours), dict(self._standing)
+        made._looks, made._strange = dict(self._looks), dict(self._strange)
+        return made
 
     def dropped(self, reason: str, node: Node | None, now: Instant) -> list[Suspicion]:
         """A frame was dropped, in the name of this node; what has become suspicious by that."""
@@ -93,10 +107,7 @@ class Guard:
         """
         heard = error.heard
         row = heard.node.row
-        looks = self._looks.get(row)
-        if looks is None or now.monotonic_ms - looks.start_ms >= HOUR_MS:
-            looks = self._looks[row] = _Hour(now.monotonic_ms, now.epoch_ms)
-        looks.count += 1
+        looks = self._looks[row] = _Hour.one_more(self._looks.get(row), now)
         if looks.count > _LOOKS:
             return []
         known = list(logged(row, heard.slot.key_id, heard.counter))
@@ -120,10 +131,7 @@ class Guard:
 
     def _count(self, kind: str, node: Node | None, now: Instant) -> Suspicion | None:
         key = (kind, node.row if node else 0)
-        hour = self._hours.get(key)
-        if hour is None or now.monotonic_ms - hour.start_ms >= HOUR_MS:
-            hour = self._hours[key] = _Hour(now.monotonic_ms, now.epoch_ms)
-        hour.count += 1
+        hour = self._hours[key] = _Hour.one_more(self._hours.get(key), now)
         if hour.count < LIMITS[kind]:
             return None
         suspicion = Suspicion(kind, node, hour.count, hour.since_ms, now.epoch_ms)

@@ -50,6 +50,14 @@ class Batch:
     status_dropped: int = 0
     published: tuple[int, int] = (0, 0)
     """rows that leave the outbox, by lane"""
+    duty: dict[str, AirtimeAccount] = field(default_factory=dict)
+    """airtime as it will be, by radio"""
+    guard: Guard | None = None
+    """what was dropped, as it will be known; None: nothing was"""
+    traces: dict[int, list[TracePart]] = field(default_factory=dict)
+    """parts of a trace that is not complete, by row of the node; none when it is"""
+    copying: dict[int, bool] = field(default_factory=dict)
+    """by row of the node: whether its model has come in part"""
 
     def copy(self) -> "Batch":
         """As it is now, for `restore`."""
@@ -125,10 +133,23 @@ class State:
         airtime = airtime_us(self.radios[uplink.radio].config, len(answer))
         heard = uplink.received
         begins = Instant(heard.epoch_ms + _ANSWERED_MS, heard.monotonic_ms + _ANSWERED_MS, heard.synced)
-        spent = self.duty[uplink.radio].spend(begins, airtime, share)
+        account = batch.duty.get(uplink.radio)
+        if account is None:  # a round that is not committed spends nothing
+            account = batch.duty[uplink.radio] = self.duty[uplink.radio].copy(begins)
+        spent = account.spend(begins, airtime, share)
         if isinstance(spent, AirtimeRow):
             batch.writes.airtime[uplink.radio] = spent
         return spent is not False
+
+    def suspect(self, batch: Batch) -> Guard:
+        """The guard, for what this round drops."""
+        if batch.guard is None:
+            batch.guard = self.guard.copy()
+        return batch.guard
+
+    def trace(self, batch: Batch, row: int) -> list[TracePart]:
+        """The parts of a trace that have come."""
+        return list(batch.traces.get(row, self.traces.get(row, ())))
 
     def replace(self, node: Node) -> None:
         """A node has changed in a way that need not be stored at once."""
@@ -139,6 +160,11 @@ class State:
         self.nodes.update(batch.nodes)
         self.rows.update(batch.writes.nodes)
         self.exchanges.update(batch.exchanges)
+        self.duty.update(batch.duty)
+        self.guard = batch.guard or self.guard
+        self.traces = {row: parts for row, parts in {**self.traces, **batch.traces}.items() if parts}
+        for row, is_partial in batch.copying.items():
+            (self.copying.add if is_partial else self.copying.discard)(row)
         for number in batch.commands_finished:
             self.waiting.remove(number)
         for lane in (EVENTS, REST):

@@ -1,5 +1,5 @@
 """The clock was set, as on a Raspberry Pi that starts without the time: what lasts for a while and began by the wrong clock is
-put right, so that a command that was queued then does not expire at once, nor a shelved alarm come back.
+put right, so that a command that was queued then does not expire at once, nor a shelved alarm come back; and so is the log.
 """
 
 import dataclasses
@@ -68,6 +68,16 @@ def put_right(state: State, step: Step) -> list[Node]:
             "UPDATE command SET created_ms = created_ms + ?1, expires_ms = expires_ms + ?1"
             " WHERE state = 'waiting' AND created_ms BETWEEN ?2 AND ?3",
             (step.by_ms, step.since_ms, step.until_ms),
+        )
+        span = (step.by_ms, step.since_ms, step.until_ms)
+        state.store.write(  # before the frames that it is told by
+            "UPDATE event SET received_ms = received_ms + ?1, event_ms = event_ms + ?1 WHERE received_ms BETWEEN ?2 AND ?3"
+            " AND EXISTS (SELECT 1 FROM frame WHERE frame.node = event.node AND frame.received_ms = event.received_ms"
+            " AND NOT synced)",
+            span,
+        )
+        state.store.write(
+            "UPDATE frame SET received_ms = received_ms + ?1 WHERE received_ms BETWEEN ?2 AND ?3 AND NOT synced", span
         )
         for node in changed:
             state.store.write("UPDATE node SET alarm_document = ? WHERE id = ?", (alarm.dump(node.alarm), node.row))

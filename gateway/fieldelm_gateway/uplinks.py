@@ -54,9 +54,9 @@ def _suspect(state: State, batch: Batch, uplink: Uplink, error: frame.FrameError
     node = state.node(batch, int.from_bytes(uplink.data[1:3], "little")) if len(uplink.data) > 2 else None
     if error.reason == "store_full":
         return
-    found = state.guard.dropped(error.reason, node, now)
+    found = state.suspect(batch).dropped(error.reason, node, now)
     if isinstance(error, ReplayError):
-        found += state.guard.replayed(error, state.store.frames_logged, now)
+        found += state.suspect(batch).replayed(error, state.store.frames_logged, now)
     _tell(state, batch, found, uplink)
 
 
@@ -256,12 +256,12 @@ def _response(state: State, batch: Batch, verified: Verified, uplink: Uplink) ->
     fields = documents.read_response(verified.plain)
     node = verified.node
     if fields["gateway"] != state.config.gateway.number:
-        state.guard.other_gateways.add(fields["gateway"])
+        state.suspect(batch).other_gateways.add(fields["gateway"])
         return node
     command = state.waiting.with_sequence(node.row, fields["command_sequence"])
     if command is None or command.id in batch.commands_finished:  # answered before, or never asked
         if command is None and not state.store.has_command(node.row, fields["command_sequence"]):
-            _tell(state, batch, state.guard.same_number(node, uplink.received), uplink)
+            _tell(state, batch, state.suspect(batch).same_number(node, uplink.received), uplink)
         return node
     result = commands.result_name(fields["result"])
     if result == "ok":
@@ -290,15 +290,15 @@ def _trace(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> No
     # the parts of one trace follow each other; it is told when they are complete
     part = documents.read_trace(verified.plain)
     node = verified.node
-    parts = [] if part.first == 0 else list(state.traces.get(node.row, ()))
+    parts = [] if part.first == 0 else state.trace(batch, node.row)
     known = sum(len(before.values) for before in parts)
     if part.first != known or any((p.name, p.number, p.total) != (part.name, part.number, part.total) for p in parts):
         return  # one before it was lost: whoever wants it asks again
     parts.append(part)
-    state.traces[node.row] = parts
+    batch.traces[node.row] = parts
     if known + len(part.values) < part.total:
         return
-    del state.traces[node.row]
+    batch.traces[node.row] = []
     values = [value for one in parts for value in one.values]
     document = documents.dump(documents.trace(node, part, values, uplink))
     if state.enqueue(batch, REST, state.topics.trace(node.eui), document, uplink.received.epoch_ms):

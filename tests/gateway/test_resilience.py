@@ -10,7 +10,9 @@ import sys
 import termios
 
 import pytest
+from gateway_bench import START_MS
 
+from fieldelm import frame, payloads
 from fieldelm_gateway import (
     backup,
     broker,
@@ -393,3 +395,101 @@ def test_no_node_has_another_ones_name_id_or_eui_for_a_name(bench):
         with pytest.raises(UsageError, match="would be mistaken"):
             bench.node(name)
     assert [bench.node(name).node_id for name in ("3", "5", "saw")] == [3, 4, 6], "no node gets an id that is a name"
+
+
+# what was received without the time
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["at once", "after a restart"])
+def test_what_was_received_while_the_clock_stood_at_1970_is_kept(bench, restarts):
+    node = bench.node()
+    bench.clock.wrong_by_ms, bench.clock.synced = -START_MS + 86_400_000, False
+    bench.tick()
+    for data in (node.alert(), node.status()):
+        bench.hear(data)
+    bench.request("comment", id="1", node="fan", comment="loud")
+    heard_ms = bench.clock.ms
+    bench.tick(60_000)
+    if restarts:
+        bench.restart()
+    bench.clock.wrong_by_ms, bench.clock.synced = 0, True
+    for _ in range(12):
+        bench.tick()
+    latest = heard_ms + (63_000 if restarts else 0)  # as early as it can be known
+    assert bench.rows("SELECT event_ms <= received_ms FROM event") == [(1,)]
+    received = bench.rows("SELECT received_ms FROM event UNION ALL SELECT received_ms FROM frame")
+    assert len(received) == 3
+    assert all(heard_ms <= ms - START_MS <= latest for (ms,) in received)
+    assert bench.rows("SELECT count(*) FROM maintenance") == [(1,)]
+
+
+def test_what_was_received_by_the_right_clock_stays_where_it_is_when_a_wrong_one_is_set(bench):
+    node = bench.node()
+    bench.tick()
+    bench.hear(node.alert())
+    right = bench.rows("SELECT received_ms, event_ms FROM event")
+    bench.tick(60_000)
+    bench.clock.wrong_by_ms, bench.clock.synced = -120_000, False
+    bench.restart()
+    bench.tick()
+    bench.tick(120_000)
+    bench.clock.wrong_by_ms, bench.clock.synced = 0, True
+    bench.tick()
+    assert bench.rows("SELECT received_ms, event_ms FROM event") == right
+
+
+# a round that is decided twice
+
+
+def _disturbed(bench, monkeypatch):
+    """Let another program write while the next round is decided; returns how often it was committed or tried to be."""
+    commit, tries = bench.store.commit, []
+
+    def disturbed(writes, version):
+        tries.append(1)
+        if len(tries) == 1:
+            with contextlib.closing(Store(bench.path)) as other, other.transaction():
+                other.write("UPDATE node SET location = hex(randomblob(4))")
+        return commit(writes, version)
+
+    monkeypatch.setattr(bench.store, "commit", disturbed)
+    return tries
+
+
+def _trace(node, first, total, data):
+    head = bytearray(payloads.size(payloads.TRACE))
+    names = [
+        name
+        for field in payloads.TRACE
+        for name in ([field[0]] if isinstance(field[0], str) else [f[0] for f in field[0]])
+    ]
+    payloads.pack_into(payloads.TRACE, head, 0, dict.fromkeys(names, 0) | {"total": total, "first": first, "step": 1})
+    return node.seal(frame.TRACE, bytes(head) + data, ack=True)
+
+
+def test_a_round_that_is_decided_twice_spends_its_airtime_once(bench, monkeypatch):
+    node = bench.node()
+    bench.hear(node.hello())
+    account = bench.core.state.duty["radio"]
+    once = account.used_us(bench.clock.now())
+    assert once > 0
+    tries = _disturbed(bench, monkeypatch)
+    assert bench.hear(node.alert()) is not None
+    assert len(tries) == 2
+    assert bench.core.state.duty["radio"].used_us(bench.clock.now()) == 2 * once
+    assert bench.rows("SELECT sum(airtime_us) FROM airtime") == [(2 * once,)]
+
+
+def test_a_round_that_is_decided_twice_tells_a_trace_and_a_suspicion_once(bench, monkeypatch):
+    node = bench.node()
+    bench.hear_all([node.hello(), _trace(node, 0, 4, b"\x01\x02")])
+    forged = bytearray(node.alert())
+    forged[-1] ^= 1
+    bench.hear_all([bytes(forged)] * 19)
+    tries = _disturbed(bench, monkeypatch)
+    bench.hear_all([_trace(node, 2, 4, b"\x03\x04"), bytes(forged)])
+    assert len(tries) == 2
+    assert len(bench.outbox("/trace")) == 1
+    assert [(one["kind"], one["count"]) for one in bench.outbox("/security")] == [("forgery", 20)]
+    assert bench.drops == {"bad_tag": 20}
+    assert bench.core.state.traces == {}
