@@ -74,7 +74,8 @@ class Watcher:
         self.policy = learn["policy"]
         self._train_rows = learn["train_rows"]
         self._calibration_rows = learn["calibration_rows"]
-        self._from = floats(n)  # the condition before the change that is being relearned
+        # the condition before the change that is being relearned: no wear is watched meanwhile
+        self._from = self._wear.sum
         self._back = 0  # bits: rows that look like it again
         self._waiting = []  # events not yet told: one a row
         self._updates = _FULL_BUDGET

@@ -20,7 +20,10 @@ from fieldelm.elm import floats
 
 
 class Wear:
-    """Charts of ``n`` inputs. ``highest``: the largest level, ``band``: whose. Memory: 4 n float32."""
+    """Charts of ``n`` inputs. ``highest``: the largest level, ``band``: whose. Memory: 4 n float32.
+
+    ``sum`` (float32, n) may be used by others from the last ``step`` until ``pause``, ``reset`` or ``loaded``.
+    """
 
     def __init__(self, n):
         self.n = n
@@ -28,7 +31,7 @@ class Wear:
         self._shown = floats(6)
         self._variance = floats(n)
         self._zero = floats(n)
-        self._sum = floats(n)  # of the block
+        self.sum = floats(n)  # of the block
         self._level = floats(n)
         self.reset()
 
@@ -45,7 +48,7 @@ class Wear:
         """The next rows do not continue those before: their block begins anew."""
         self._rows = 0
         for i in range(self.n):
-            self._sum[i] = 0.0
+            self.sum[i] = 0.0
 
     def learn(self, x, center):
         """A row of a known condition shows how much rows vary."""
@@ -65,7 +68,7 @@ class Wear:
             for i in range(self.n):
                 self._zero[i] += (x[i] - center[i] - self._zero[i]) / self._shown[1]
             return False
-        total = self._sum
+        total = self.sum
         for i in range(self.n):
             total[i] += x[i] - center[i]
         self._rows += 1
@@ -80,7 +83,7 @@ class Wear:
         highest = 0
         for i in range(self.n):
             sigma = sqrt(self._variance[i] + least)
-            step = (self._sum[i] / self._rows - self._zero[i]) / sigma - level[i]
+            step = (self.sum[i] / self._rows - self._zero[i]) / sigma - level[i]
             if -defaults.WEAR_JUMP < step < defaults.WEAR_JUMP:
                 level[i] += step / 2
             else:
