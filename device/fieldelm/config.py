@@ -153,13 +153,13 @@ def _fill(where, table, given, open_ended=()):
     return result
 
 
-def problem(section, key, value, radio):
+def problem(section, key, value, radio=None):
     """What this value of a node's configuration must be instead, or None if it is right; ``section`` "" is the top.
 
-    ``radio``: the section of that name, whose plan limits the power.
+    ``radio``: the section of that name, whose plan limits the power; None where only the node knows it.
     """
     what = (_SECTIONS[section] if section else _NODE)[key][1](value)
-    return _too_strong(radio, value) if what is None and key == "output_power" else what
+    return _too_strong(radio, value) if radio and what is None and key == "output_power" else what
 
 
 def _too_strong(radio, dbm):
