@@ -10,13 +10,14 @@ mode; 6: the file system cannot be trusted; 7: the app failed. Quick flashing: `
 
 import json
 import machine
+import sys
 import time
 
 from machine import Pin
 from micropython import const
 
-from fieldelm import pico_parts
 from fieldelm.config import ConfigError
+from fieldelm.drivers import voltage
 
 STARTED = const(1)
 NO_RADIO = const(2)
@@ -139,8 +140,8 @@ class Clock:
                 time.sleep_ms(min(left, _SERVICE_MS))
             elif left > _SHORT_MS and self._now >= self.awake_until_ms and not usb_connected():
                 machine.lightsleep(min(left, _SLICE_MS))
-                for bus in self._buses:
-                    pico_parts.set_speed(bus)
+                for spi, mode, hz in self._buses:
+                    spi.init(baudrate=hz, polarity=mode, phase=mode)
             else:
                 time.sleep_ms(min(left, _SLICE_MS))
 
@@ -177,9 +178,14 @@ class Board:
         except (KeyError, TypeError, ValueError) as error:
             raise _wrong(error)
         self._description = None
+        import fieldelm
+
+        del fieldelm.pico_parts, sys.modules["fieldelm.pico_parts"]  # needed once, as the configuration's checks
         return self
 
     def _equip(self, config, description):
+        from fieldelm import pico_parts
+
         pico_parts.check(config, description)
         if config["board"] != self.name:
             raise ConfigError(
@@ -265,11 +271,11 @@ class Board:
 
     def battery_mv(self):
         """Battery in mV, or None where the board cannot measure it."""
-        return None if self._battery is None else self._battery()
+        return None if self._battery is None else voltage.millivolts(*self._battery)
 
     def temperature_c(self):
         """Temperature of the chip in °C."""
-        return pico_parts.temperature(self._temperature)
+        return voltage.chip_temperature_c(self._temperature)
 
     def start_watchdog(self):
         """From now on the board is reset if nothing feeds it for 8 s: the clock's sleep, a waiting radio or sensor, ``feed``."""

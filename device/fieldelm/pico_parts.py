@@ -1,4 +1,7 @@
-"""Radio, sensor and battery of a board, made from its description. Drivers that the board does not use are not imported."""
+"""Radio, sensor and battery of a board, made from its description. Drivers that the board does not use are not imported.
+
+Needed once: the board lets this module go when it has its parts.
+"""
 
 import machine
 import time
@@ -53,14 +56,8 @@ def _spi(pins, mode, buses):
         mosi=Pin(pins["mosi"]),
         miso=Pin(pins["miso"]),
     )
-    buses.append((spi, mode))
+    buses.append((spi, mode, RADIO_HZ))
     return spi
-
-
-def set_speed(bus):
-    """Set an SPI bus's speed again, after light sleep."""
-    spi, mode = bus
-    spi.init(baudrate=RADIO_HZ, polarity=mode, phase=mode)
 
 
 def radio(config, description, buses, board):
@@ -193,19 +190,9 @@ def free_i2c(pins):
 
 
 def battery(description):
-    """A function that measures the battery in mV, or None."""
+    """What ``drivers.voltage.millivolts`` takes to measure the battery, or None."""
     d = description.get("battery")
     if d is None:
         return None
-    from fieldelm.drivers.analog import millivolts
-
-    adc = ADC(Pin(d["pin"]))
     over, under = d["divides_by"]
-    return lambda: millivolts(adc, over, under)
-
-
-def temperature(adc):
-    """Temperature of the chip in °C."""
-    from fieldelm.drivers.analog import chip_temperature_c
-
-    return chip_temperature_c(adc)
+    return ADC(Pin(d["pin"])), over, under

@@ -4,7 +4,7 @@ from array import array
 
 from copper import Time, fails
 
-from fieldelm.drivers import analog
+from fieldelm.drivers import analog, voltage
 
 
 class Adc:
@@ -79,10 +79,10 @@ def test_counts_are_around_the_middle():
 
 
 def test_battery_and_temperature():
-    assert abs(analog.millivolts(Fixed(1.4), 3) - 4200) <= 2
-    assert abs(analog.millivolts(Fixed(1.4), 2, 1) - 2800) <= 2
-    assert abs(analog.chip_temperature_c(Fixed(0.706)) - 27) < 0.6  # a mV is 0.58 °C
-    assert abs(analog.chip_temperature_c(Fixed(0.689)) - 36.9) < 0.7
+    assert abs(voltage.millivolts(Fixed(1.4), 3) - 4200) <= 2
+    assert abs(voltage.millivolts(Fixed(1.4), 2, 1) - 2800) <= 2
+    assert abs(voltage.chip_temperature_c(Fixed(0.706)) - 27) < 0.6  # a mV is 0.58 °C
+    assert abs(voltage.chip_temperature_c(Fixed(0.689)) - 36.9) < 0.7
 
 
 def test_watchdog_is_fed_between_slow_samples():

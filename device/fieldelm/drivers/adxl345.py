@@ -28,9 +28,9 @@ _STREAM = const(0x80)
 _INT_WATERMARK = const(0x02)
 _INT_OVERRUN = const(0x01)
 
-RATES = {6.25: 6, 12.5: 7, 25: 8, 50: 9, 100: 10, 200: 11, 400: 12, 800: 13, 1600: 14, 3200: 15}  # Hz: code of BW_RATE
+RATES = (6.25, 12.5, 25, 50, 100, 200, 400, 800, 1600, 3200)  # Hz; the first one's code in BW_RATE is 6
 I2C_MAX_HZ = const(800)  # "I2C": at 400 kHz; SPI needs 2 MHz for 3,200 Hz
-RANGES = {2: 0, 4: 1, 8: 2, 16: 3}  # g: code of DATA_FORMAT
+RANGES = (2, 4, 8, 16)  # g, in the order of their codes in DATA_FORMAT
 ADDRESSES = (0x53, 0x1D)  # SDO low, high
 
 
@@ -52,8 +52,8 @@ class Adxl345(Accelerometer):
         if range_g not in RANGES:
             raise ValueError("the ADXL345 has no range of %s g: choose 2, 4, 8 or 16" % range_g)
         self._registers = registers
-        self._rate = RATES[rate_hz]
-        self._range = RANGES[range_g]
+        self._rate = 6 + RATES.index(rate_hz)
+        self._range = RANGES.index(range_g)
         self._sample = array("h", bytes(6))
         # full resolution: 256 counts a g in every range; the largest count is even where the lowest bit is always 0
         largest = (256 << self._range + 1) - (2 if rate_hz >= 1600 else 1)

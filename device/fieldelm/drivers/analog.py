@@ -1,4 +1,4 @@
-"""Analogue inputs: a waveform at a constant rate, the battery behind a divider, the chip's temperature sensor."""
+"""An analogue input: a waveform at a constant rate."""
 
 import time
 
@@ -7,7 +7,6 @@ from micropython import const
 _ATTEMPTS = const(3)
 _MID = const(2048)  # of 12 bits
 _REFERENCE_MV = const(3300)
-_AVERAGE = const(16)
 _TIME_ENOUGH_US = const(1000)  # before a sample, for feeding the watchdog: 64 slow samples take longer than it waits
 MAX_HZ = const(5000)  # the interpreter needs about 100 us for a sample
 
@@ -78,16 +77,3 @@ class AnalogInput:
                 fraction -= rate
                 due = time.ticks_add(due, 1)
         return True
-
-
-def millivolts(adc, numerator=1, denominator=1):
-    """Voltage in mV before a divider (``numerator / denominator``: by how much it divides), mean of 16 readings."""
-    total = 0
-    for _ in range(_AVERAGE):
-        total += adc.read_u16()
-    return total * _REFERENCE_MV * numerator // (65535 * _AVERAGE * denominator)
-
-
-def chip_temperature_c(adc):
-    """Temperature of the RP2040 or RP2350 in °C, ±5; ``adc`` is its sensor (RP2040 datasheet 4.9.5)."""
-    return 27 - (millivolts(adc) / 1000 - 0.706) / 0.001721

@@ -97,14 +97,8 @@ class LoraModem:
 
     # settings
 
-    _CHECKS = {
-        "freq_khz": (137000, 1020000),
-        "sf": (7, 12),
-        "coding_rate": (5, 8),
-        "preamble_len": (6, 65535),
-        "output_power": (-17, 22),
-        "syncword": (0, 0xFFFF),
-    }
+    _NUMBERS = ("freq_khz", "sf", "coding_rate", "preamble_len", "output_power", "syncword")
+    _LIMITS = ((137000, 1020000), (7, 12), (5, 8), (6, 65535), (-17, 22), (0, 0xFFFF))
     _FLAGS = ("implicit_header", "crc_en", "invert_iq_rx", "invert_iq_tx", "rx_boost")
 
     def configure(self, lora_cfg):
@@ -128,8 +122,8 @@ class LoraModem:
             elif key == "tx_ant":
                 if value not in ("PA_BOOST", "RFO"):
                     raise ConfigError("tx_ant must be PA_BOOST or RFO, not %r" % (value,))
-            elif key in self._CHECKS:
-                low, high = self._CHECKS[key]
+            elif key in self._NUMBERS:
+                low, high = self._LIMITS[self._NUMBERS.index(key)]
                 if not isinstance(value, int) or not low <= value <= high:
                     raise ConfigError("%s must be a whole number from %d to %d, not %r" % (key, low, high, value))
             else:

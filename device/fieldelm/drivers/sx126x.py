@@ -61,18 +61,8 @@ _RX = const(5)
 _BUSY_MS = const(20)
 _STEPS_PER_MS = const(64)  # of 15.625 us
 _TCXO_MV = (1600, 1700, 1800, 2200, 2400, 2700, 3000, 3300)  # 13.3.6
-_BANDWIDTHS = {  # 13.4.5.2
-    "7.8": 0x00,
-    "10.4": 0x08,
-    "15.6": 0x01,
-    "20.8": 0x09,
-    "31.25": 0x02,
-    "41.7": 0x0A,
-    "62.5": 0x03,
-    "125": 0x04,
-    "250": 0x05,
-    "500": 0x06,
-}
+_BANDWIDTHS = ("7.8", "10.4", "15.6", "20.8", "31.25", "41.7", "62.5", "125", "250", "500")
+_BANDWIDTH_CODES = b"\x00\x08\x01\x09\x02\x0a\x03\x04\x05\x06"  # 13.4.5.2
 _IMAGE_BANDS = (  # 9.2.1: from kHz, to kHz, bytes of CalibrateImage
     (430000, 440000, 0x6B, 0x6F),
     (470000, 510000, 0x75, 0x81),
@@ -152,7 +142,7 @@ class SX126x(SX126xBus):
             self._knock()
         self._send(_SET_STANDBY, 0)
         self._get(_GET_STATUS, 0)
-        status = self._answer[1]
+        status = self._buffer[1]
         if status >> 4 & 7 != _STDBY_RC:
             mend = "which chip it is"
             if status in (0x00, 0xFF):
@@ -198,7 +188,11 @@ class SX126x(SX126xBus):
         self._send(_SET_PA_CONFIG, duty, maximum, self._PA_DEVICE, 1)
         self._send(_SET_TX_PARAMS, max(power - (most - dbm), self._LOWEST_DBM) & 0xFF, 0x02)  # ramp of 40 us
         self._send(
-            _SET_MODULATION, self.sf, _BANDWIDTHS[self.bw], self.coding_rate - 4, 1 if self.low_data_rate() else 0
+            _SET_MODULATION,
+            self.sf,
+            _BANDWIDTH_CODES[_BANDWIDTHS.index(self.bw)],
+            self.coding_rate - 4,
+            1 if self.low_data_rate() else 0,
         )
         word = self.syncword
         if word < 0x100:  # 0xYZ of the SX127x is 0xY4Z4 here
@@ -228,11 +222,11 @@ class SX126x(SX126xBus):
         self._send(_SET_STANDBY, 0)
         self._antenna(0, 0)
         self._get(_GET_IRQ, 2)  # GetStatus right after SetRx is known to confuse the chip; this carries the status, too
-        status = self._answer[1]
+        status = self._buffer[1]
         if status >> 4 & 7 not in (_STDBY_RC, _STDBY_RC + 1):
             self._fail("status reads 0x%02X, not standby (0x2_)" % status, "the supply and the SPI wires")
         self._get(_GET_PACKET_TYPE, 1)
-        if self._answer[2] != 1:
+        if self._buffer[2] != 1:
             self._fail("the chip has lost its settings", "the supply: it has restarted")
 
     def _sleep(self):
@@ -253,7 +247,7 @@ class SX126x(SX126xBus):
         self._buffer[1] = 0
         self._ready()
         self._cs(0)
-        self._spi.write(self._out[2])
+        self._spi.write(self._parts[2])
         self._spi.write(packet)
         self._cs(1)
         self._clear()
@@ -275,7 +269,7 @@ class SX126x(SX126xBus):
 
     def _listens(self):
         self._raw_flags()  # any answer carries the status
-        return self._answer[1] >> 4 & 7 == _RX
+        return self._buffer[1] >> 4 & 7 == _RX
 
     def _begun(self):
         # flags stay until they are cleared: a preamble that ended in a bad header counts no more
@@ -289,22 +283,22 @@ class SX126x(SX126xBus):
 
     def _packet_length(self):
         self._get(_GET_RX_BUFFER, 2)
-        self._at = self._answer[3]
-        return self._rx_length if self.implicit_header else self._answer[2]
+        self._at = self._buffer[3]
+        return self._rx_length if self.implicit_header else self._buffer[2]
 
     def _read_packet(self, packet):
         # payload, signal, then the flags are free for the next frame
         self._get(_GET_PACKET_STATUS, 3)
-        snr = self._answer[3]
+        snr = self._buffer[3]
         packet.snr = snr - 256 if snr & 0x80 else snr
         # 13.5.3: below the noise the average shows the noise, and the strength after despreading is the signal's
-        packet.rssi = -(self._answer[4] if snr & 0x80 else self._answer[2]) // 2
+        packet.rssi = -(self._buffer[4] if snr & 0x80 else self._buffer[2]) // 2
         self._buffer[0] = _READ_BUFFER
         self._buffer[1] = self._at
         self._buffer[2] = 0
         self._ready()
         self._cs(0)
-        self._spi.write(self._out[3])
+        self._spi.write(self._parts[3])
         self._spi.readinto(packet)
         self._cs(1)
         self._clear()

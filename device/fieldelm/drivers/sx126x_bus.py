@@ -37,10 +37,8 @@ class SX126xBus(LoraModem):
         self._busy = busy
         self._busy_ms = busy_ms
         self._asleep = False
-        self._buffer = memoryview(bytearray(10))
-        self._answer = memoryview(bytearray(10))
-        self._out = [self._buffer[:n] for n in range(11)]  # made once: a slice is a new object
-        self._in = [self._answer[:n] for n in range(11)]
+        self._buffer = memoryview(bytearray(10))  # the command, and then the answer
+        self._parts = [self._buffer[:n] for n in range(10)]  # made once: a slice is a new object
         super().__init__(dio1)
         cs(1)
 
@@ -65,13 +63,14 @@ class SX126xBus(LoraModem):
         self._cs(1)
 
     def _transfer(self, length):
-        # the bytes of the command are in the buffer, the answer will be in the other one
+        # the bytes of the command are in the buffer, and then those of the answer
         if self._asleep:
             self._asleep = False
             self._knock()
         self._ready()
         self._cs(0)
-        self._spi.write_readinto(self._out[length], self._in[length])
+        part = self._parts[length]
+        self._spi.write_readinto(part, part)
         self._cs(1)
 
     def _send(self, *data):
@@ -80,7 +79,7 @@ class SX126xBus(LoraModem):
         self._transfer(len(data))
 
     def _get(self, command, length):
-        # command, status, then length bytes: from index 2 of the answer on
+        # command, status, then length bytes: from index 2 on
         self._buffer[0] = command
         for i in range(1, length + 2):
             self._buffer[i] = 0
@@ -91,22 +90,22 @@ class SX126xBus(LoraModem):
 
     def _read(self, register):
         self._send(_READ_REGISTER, register >> 8, register & 0xFF, 0, 0)
-        return self._answer[4]
+        return self._buffer[4]
 
     def _raw_flags(self):
         self._get(_GET_IRQ, 2)
-        return self._answer[2] << 8 | self._answer[3]
+        return self._buffer[2] << 8 | self._buffer[3]
 
     def _clear(self, flags=0x03FF):
         self._send(_CLEAR_IRQ, flags >> 8, flags & 0xFF)
 
     def _state(self):
         flags = self._raw_flags()
-        return "status 0x%02X, interrupts 0x%04X" % (self._answer[1], flags)
+        return "status 0x%02X, interrupts 0x%04X" % (self._buffer[1], flags)
 
     def _check_errors(self):
         self._get(_GET_ERRORS, 2)
-        errors = self._answer[2] << 8 | self._answer[3]
+        errors = self._buffer[2] << 8 | self._buffer[3]
         if errors:
             said = [_ERRORS[i] for i in range(len(_ERRORS)) if errors >> i & 1]
             self._fail(
