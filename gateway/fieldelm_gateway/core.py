@@ -109,7 +109,7 @@ class Core:
         """when the last round ended: who supervises sees whether it is stuck"""
         self._keeper = retention.Keeper(config.retention, store)
         self._copied_ms: int | None = None
-        self._copied_keys: set[tuple[str, int, str]] = set()
+        self._copied_keys: set[tuple[str, int, str, bytes | None]] = set()
         self._connections_told = 0
 
     def run(self) -> None:
@@ -457,9 +457,10 @@ class Core:
             self._copied_ms -= (backup.DAILY_S - _COPY_AGAIN_S) * 1000
             log.warning("the daily copy of nodes and keys cannot be made, and is tried again in ten minutes: %s", error)
 
-    def _keys(self) -> set[tuple[str, int, str]]:
-        # which keys there are: EUI, slot and check value
-        return {(node.eui, slot.key_id, slot.check) for node in self.state.rows.values() for slot in node.keys}
+    def _keys(self) -> set[tuple[str, int, str, bytes | None]]:
+        # what tells a new key: EUI, slot, check value of the first key, and the key that a node is asked to take
+        rows = self.state.rows.values()
+        return {(node.eui, slot.key_id, slot.check, slot.pending) for node in rows for slot in node.keys}
 
     def _health(self, now: Instant) -> str:
         state = self.state
