@@ -49,7 +49,8 @@ def fill(database: Path, count: int, now_ms: int, *, hours: int = 24, every_s: i
             name = f"{NAMES[number % len(NAMES)]} {number}"
             node_id = store.add_node(eui, number, name, f"hall {number % 4 + 1}", 4, secrets.token_bytes(16), now_ms)
             row = store.query("SELECT id FROM node WHERE eui = ?", (eui,))[0]["id"]
-            nodes.append({"eui": eui, "name": name, "node_id": node_id, "row": row})
+            location = f"hall {number % 4 + 1}"
+            nodes.append({"eui": eui, "name": name, "location": location, "node_id": node_id, "row": row})
             _past(store, nodes[-1], now_ms, hours, every_s, generator, alarmed=number % 10 == 3)
     store.close()
     return nodes
@@ -120,7 +121,7 @@ def _past(
         values = [round(abs(generator.gauss(0, 1)), 2) for _ in range(64)]
         values[12], values[25] = 9.4, 6.1
         trace = {
-            "schema": 1, "name": node["name"], "location": "hall", "received_time": rfc3339(last[1]), "clock": "synced",
+            "schema": 1, "name": node["name"], "location": node["location"], "received_time": rfc3339(last[1]), "clock": "synced",
             "trace": "residuals", "trace_id": 1, "unit": "sigma", "edges_hz": [1.0 + 10 * i for i in range(65)],
             "values": values,
         }  # fmt: skip
@@ -146,7 +147,7 @@ def _event(store: Store, node: dict[str, Any], sequence: int, kind: str, at_ms: 
         "id": f"{node['eui']}-c6a1-{sequence}",
         "type": kind,
         "name": node["name"],
-        "location": "hall",
+        "location": node["location"],
         "event_time": rfc3339(at_ms),
         "received_time": rfc3339(at_ms),
         "clock": "synced",

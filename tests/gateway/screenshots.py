@@ -15,6 +15,7 @@ from gateway_browser import open_browser, wait_until
 from gateway_world import World
 
 NODES = "document.querySelectorAll('.node').length == 24"
+EVENTS = "document.querySelectorAll('tbody tr').length > 20"
 CHARTS = "document.querySelectorAll('.chart').length == 6"
 
 
@@ -42,6 +43,7 @@ def main(target: Path) -> None:
             ("nodes", "#/", NODES, {}),
             ("node", node, CHARTS, {}),
             ("dark", node, CHARTS, {"dark": True}),
+            ("events", "#/events", EVENTS, {"height": 900}),
             ("phone", "#/", NODES, telephone),
             ("phone-node", node, CHARTS, {**telephone, "dark": True}),
         ):

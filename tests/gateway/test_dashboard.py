@@ -18,6 +18,7 @@ from gateway_world import World
 
 from fieldelm import frame, payloads
 from fieldelm_gateway import dashboard, metrics
+from fieldelm_gateway.store import Store
 
 
 class Page:
@@ -309,6 +310,37 @@ def test_one_node_s_page_and_a_command_from_it_by_keyboard_alone(page):
         wait_until(browser, "!document.querySelector('dialog').open")
         wait_until(browser, "document.querySelector('.alarm-box')?.innerText.includes('Acknowledged by Ada')")
         wait_until(browser, "document.querySelector('table')?.innerText.includes('bearing')")
+
+
+def test_the_alarm_says_where_and_rare_commands_and_copies_are_found(page):
+    from selenium.webdriver.common.keys import Keys
+
+    node = page.world.node()
+    page.world.modem.exchange(node.hello())
+    page.world.modem.exchange(node.alert())
+    store = Store(page.world.database)
+    with store.transaction():
+        (row,) = store.query("SELECT id, eui, name FROM node WHERE eui = ?", (node.eui,))
+        store.write(
+            "INSERT INTO model (model, node, eui, name, total, data, begun_ms, heard_ms) VALUES (?, ?, ?, ?, 4800, ?, ?, ?)",
+            (0xC0FFEE, row["id"], row["eui"], row["name"], bytes(1200), 1_767_225_600_000, 1_767_225_600_000),
+        )
+    store.close()
+    with _browser(page, f"/#/node/{node.eui}") as browser:
+        wait_until(browser, "document.querySelector('.alarm-box')?.innerText.includes('most at 121–131 Hz')")
+        wait_until(browser, "document.body.innerText.includes('00c0ffee\\t1200 of 4800 bytes\\t4.8 kB')")
+        retrain = browser.find_element("css selector", "[data-command=retrain]")
+        assert not retrain.is_displayed()
+        browser.find_element("css selector", "summary").send_keys(Keys.ENTER)
+        wait_until(browser, "document.querySelector('details').open")
+        assert retrain.is_displayed()
+        page.world.modem.exchange(node.status(ack=True, state=3))  # the page is drawn anew
+        wait_until(browser, "document.querySelector('.facts').innerText.includes('1.80 mm/s')")
+        assert (
+            browser.execute_script("return document.querySelector('details').open && document.activeElement.localName")
+            == "summary"
+        )
+        assert complaints(browser) == []
 
 
 def test_a_trace_that_was_asked_for_is_drawn_where_it_came_from(page):

@@ -140,6 +140,7 @@ class _Handlers:
             return {
                 "last_alarm": self._data.last_alarm(row),
                 "trace": self._data.trace(row),
+                "models": self._data.models(row),
                 "commands": self._data.commands(row),
                 "log": self._data.log(wanted),
             }

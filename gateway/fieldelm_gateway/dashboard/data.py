@@ -152,6 +152,22 @@ class Data:
         text = self._query("SELECT trace_document FROM node WHERE id = ?", (row,))[0]["trace_document"]
         return json.loads(text) if text else None
 
+    def models(self, row: int) -> list[dict[str, Any]]:
+        """Copies of what it has learned, newest first."""
+        rows = self._query(
+            "SELECT model, length(data) AS bytes, total, begun_ms FROM model WHERE node = ? ORDER BY begun_ms DESC",
+            (row,),
+        )
+        return [
+            {
+                "model": f"{one['model']:08x}",
+                "begun": rfc3339(one["begun_ms"]),
+                "bytes": one["bytes"],
+                "total": one["total"],
+            }
+            for one in rows
+        ]
+
     def commands(self, row: int) -> list[dict[str, Any]]:
         """Its last commands."""
         rows = self._query("SELECT * FROM command WHERE node = ? ORDER BY id DESC LIMIT 20", (row,))

@@ -43,6 +43,9 @@ function standing(node) {
   return { word: words(state), kind: "quiet", order: 6, symbol: "◐" };
 }
 
+const where = (bands) => (bands ?? []).filter((band) => band.low_hz !== null)
+  .map((band) => `${band.low_hz}–${band.high_hz} Hz` + (band.orders ? ` (${band.orders[0]}–${band.orders[1]} × shaft)` : "")).join(", ");
+
 const badge = (found) => make("span", { class: `badge ${found.kind}` }, `${found.symbol} ${found.word}`);
 
 // nodes at a glance
@@ -62,7 +65,7 @@ function nodesPage() {
       make("h2", {}, make("a", { href: `#/node/${node.eui}` }, node.name), badge(found)),
       make("p", { class: "soft" }, node.location || " "),
       spark(node.spark),
-      make("p", {}, `score ${known_or(ratio, "", 2)} · RMS ${known_or(node.state?.rms_velocity_mm_s, " mm/s")}`),
+      make("p", {}, `score ${known_or(ratio, "", 2)} · RMS ${known_or(node.state?.rms_velocity_mm_s, " mm/s", 2)}`),
       make("p", { class: "soft" }, node.alarm?.last_event ? `last: ${words(node.alarm.last_event.type)}` : " "));
   }
 
@@ -125,9 +128,11 @@ function nodePage(eui) {
   const records = make("div");
   let hours = 24;
   let timer = 0;
+  let unfolded = false;
   const span = make("select", { id: "span", onchange: () => { hours = Number(span.value); drawCharts(); } },
     ...SPANS.map(([value, text]) => make("option", { value }, text)));
-  main.replaceChildren(head, make("div", { class: "row" }, make("label", {}, "Time", span)), charts, explained, traced, records);
+  main.replaceChildren(head, make("div", { class: "row" }, make("label", {}, "Time", span)), charts,
+    make("div", { class: "panels spectra" }, explained, traced), records);
 
   function drawHead() {
     const node = known.nodes.get(eui);
@@ -138,7 +143,7 @@ function nodePage(eui) {
     document.title = `${node.name} · Fieldelm`;
     const state = node.state ?? {};
     const facts = {
-      "Score ÷ threshold": known_or(state.score_ratio, "", 2), "RMS velocity": known_or(state.rms_velocity_mm_s, " mm/s"),
+      "Score ÷ threshold": known_or(state.score_ratio, "", 2), "RMS velocity": known_or(state.rms_velocity_mm_s, " mm/s", 2),
       "RMS acceleration": known_or(state.rms_g, " g"), Mode: known_or(state.mode), Policy: state.policy ?? node.policy ?? "–",
       "Learned rows": known_or(state.learned_rows), Battery: known_or(state.battery_mv && state.battery_mv / 1000, " V", 2),
       Temperature: known_or(state.temperature_c, " °C"), RSSI: known_or(state.rssi, " dBm"), SNR: known_or(state.snr, " dB"),
@@ -149,7 +154,9 @@ function nodePage(eui) {
       make("div", { class: "row title" }, make("h1", {}, node.name), badge(standing(node))),
       make("p", { class: "soft" }, [node.location, `node ${node.node_id}`].filter(Boolean).join(" · ")),
       alarmBox(node),
-      make("div", { class: "buttons", role: "group", "aria-label": "Commands" }, ...commandButtons(node)),
+      make("div", { class: "buttons", role: "group", "aria-label": "Commands" }, ...commandButtons(node, (one) => one.daily)),
+      make("details", { class: "more", open: unfolded, ontoggle: (event) => { unfolded = event.target.open; } }, make("summary", {}, "More commands"),
+        make("div", { class: "buttons", role: "group", "aria-label": "More commands" }, ...commandButtons(node, (one) => !one.daily))),
       make("h2", { class: "unseen" }, "Values"),
       make("dl", { class: "facts" }, ...Object.entries(facts).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))));
   }
@@ -181,7 +188,7 @@ function nodePage(eui) {
     else if (!placed.length || !node?.band_high_hz) explained.append(make("p", {}, "Its bands are not known in Hz."));
     else {
       explained.append(make("p", {}, when(alarm.event_time), ` · ${alarm.score_ratio.toFixed(2)} × threshold · `,
-        placed.map((band) => `${band.low_hz}–${band.high_hz} Hz` + (band.orders ? ` (${band.orders[0]}–${band.orders[1]} × shaft)` : "")).join(", ")),
+        where(placed)),
         bands({ low: node.band_low_hz, high: node.band_high_hz, bands: placed, shaft: node.shaft_hz }));
     }
     const trace = found.trace;
@@ -197,7 +204,17 @@ function nodePage(eui) {
       make("section", { class: "panel" }, make("h2", {}, "Events and maintenance"), logTable(found.log, false)),
       make("section", { class: "panel" }, make("h2", {}, "Commands"), rows.length
         ? make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ...["Asked", "Command", "Answer", "Sent"].map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows)))
-        : make("p", { class: "soft" }, "None yet.")));
+        : make("p", { class: "soft" }, "None yet.")),
+      make("section", { class: "panel" }, make("h2", {}, "Copies of what it has learned"), ...copies(found.models)));
+  }
+
+  function copies(models) {
+    const hint = make("p", { class: "soft" }, `\`fieldelm node model fetch\` makes one; \`model put\` puts it onto a node that replaces this one.`);
+    if (!models.length) return [make("p", { class: "soft" }, "None yet."), hint];
+    const rows = models.map((one) => make("tr", {}, make("td", {}, when(one.begun)), make("td", {}, one.model),
+      make("td", {}, one.bytes === one.total ? "whole" : `${one.bytes} of ${one.total} bytes`), make("td", { class: "number" }, `${(one.total / 1000).toFixed(1)} kB`)));
+    return [make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {},
+      ...["Begun", "Copy", "State", "Size"].map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows))), hint];
   }
 
   drawHead();
@@ -205,7 +222,7 @@ function nodePage(eui) {
   const later = () => { clearTimeout(timer); timer = setTimeout(() => { drawCharts(); drawRecords(); }, 500); };
   return {
     name: "nodes", eui,
-    redraw(changed, what) { if (what !== "health" && (!changed || changed === eui)) { const keep = document.activeElement?.dataset?.command; drawHead(); if (keep) head.querySelector(`[data-command="${keep}"]`)?.focus({ preventScroll: true }); later(); } },
+    redraw(changed, what) { if (what !== "health" && (!changed || changed === eui)) { const focused = document.activeElement; const keep = focused?.dataset?.command ? `[data-command="${focused.dataset.command}"]` : head.contains(focused) ? focused.localName : ""; drawHead(); if (keep) head.querySelector(keep)?.focus({ preventScroll: true }); later(); } },
     event(changed) { if (changed === eui) later(); },
   };
 }
@@ -214,7 +231,7 @@ function alarmBox(node) {
   const alarm = node.alarm;
   if (!alarm || !(alarm.active || alarm.service || alarm.comment)) return null;
   const lines = [];
-  if (alarm.active) lines.push(make("p", {}, make("strong", {}, "Alarm"), " since ", when(alarm.since), alarm.score_ratio ? ` · ${alarm.score_ratio.toFixed(2)} × threshold` : ""));
+  if (alarm.active) lines.push(make("p", {}, make("strong", {}, "Alarm"), " since ", when(alarm.since), alarm.score_ratio ? ` · ${alarm.score_ratio.toFixed(2)} × threshold` : "", where(alarm.bands) ? ` · most at ${where(alarm.bands)}` : ""));
   const mark = (text, one) => one && lines.push(make("p", {}, `${text} by ${one.by} `, when(one.time), one.until ? make("span", {}, " until ", when(one.until)) : "", one.comment ? `: “${one.comment}”` : ""));
   mark("Acknowledged", alarm.acknowledged);
   mark("Shelved", alarm.shelved);
@@ -228,12 +245,12 @@ function alarmBox(node) {
 const number = (name, label, value, low, high) => ({ name, label, kind: "number", value, low, high });
 const text = (name, label, value = "") => ({ name, label, kind: "text", value });
 const COMMANDS = {
-  acknowledge: { title: "Acknowledge", fields: () => [text("comment", "Comment")], when: (node) => node.alarm?.active, first: true },
-  comment: { title: "Comment", fields: () => [text("comment", "Comment")] },
-  shelve: { title: "Shelve", explain: "Hides the alarm for a time; 0 shows it again.", fields: () => [number("minutes", "Minutes", 480, 0, 43200), text("comment", "Why")] },
-  service: { title: "Service", explain: "Somebody works on the machine: the node rests, its alarm is hidden. 0 ends it.", fields: () => [number("minutes", "Minutes", 120, 0, 65535)] },
-  confirm_change: { title: "Confirm change", explain: "What changed is no fault: the node goes on with what it has learned, or learns it.", when: (node) => node.alarm?.active || node.state?.change_unconfirmed || node.state?.state === "suspect" },
-  call_fault: { title: "Call it a fault", explain: "What changed is a fault: the node alarms, and returns to what it knew before.", grave: true, when: (node) => node.state?.change_unconfirmed || node.state?.state === "suspect" },
+  acknowledge: { daily: true, title: "Acknowledge", fields: () => [text("comment", "Comment")], when: (node) => node.alarm?.active, first: true },
+  comment: { daily: true, title: "Comment", fields: () => [text("comment", "Comment")] },
+  shelve: { daily: true, title: "Shelve", explain: "Hides the alarm for a time; 0 shows it again.", fields: () => [number("minutes", "Minutes", 480, 0, 43200), text("comment", "Why")] },
+  service: { daily: true, title: "Service", explain: "Somebody works on the machine: the node rests, its alarm is hidden. 0 ends it.", fields: () => [number("minutes", "Minutes", 120, 0, 65535)] },
+  confirm_change: { daily: true, title: "Confirm change", explain: "What changed is no fault: the node goes on with what it has learned, or learns it.", when: (node) => node.alarm?.active || node.state?.change_unconfirmed || node.state?.state === "suspect" },
+  call_fault: { daily: true, title: "Call it a fault", explain: "What changed is a fault: the node alarms, and returns to what it knew before.", grave: true, when: (node) => node.state?.change_unconfirmed || node.state?.state === "suspect" },
   describe: { title: "Describe", fields: (node) => [text("name", "Name", node.name), text("location", "Location", node.location), { ...number("shaft_rpm", "Shaft speed, rpm", node.shaft_hz ? node.shaft_hz * 60 : "", 1, 600000), optional: true, step: "any" }] },
   retrain: { title: "Retrain", explain: "The node forgets what it knows and learns anew what is normal here.", grave: true },
   commission: { title: "Commission again", explain: "As after a repair: the node begins anew.", grave: true },
@@ -246,8 +263,8 @@ const COMMANDS = {
   reboot: { title: "Restart", grave: true },
 };
 
-function commandButtons(node) {
-  return Object.entries(COMMANDS).filter(([, one]) => !one.when || one.when(node)).map(([name, one]) =>
+function commandButtons(node, wanted) {
+  return Object.entries(COMMANDS).filter(([, one]) => wanted(one) && (!one.when || one.when(node))).map(([name, one]) =>
     make("button", { type: "button", class: one.first ? "first" : one.grave ? "grave" : "", "data-command": name, onclick: () => ask(node, name, one) }, one.title));
 }
 

@@ -132,10 +132,12 @@ export function bands({ low, high, bands, shaft }) {
   svg.append(element("text", { x: width - right, y: height - 4, "text-anchor": "end" }, "Hz"));
   if (shaft) {
     const every = Math.max(1, Math.ceil((high - low) / shaft / 12));
-    for (let n = every; n * shaft <= high; n += every) {
-      if (n * shaft < low) continue;
-      svg.append(element("line", { x1: x(n * shaft), x2: x(n * shaft), y1: top, y2: height - bottom, class: "order" }));
-      svg.append(element("text", { x: x(n * shaft), y: top - 16, "text-anchor": "middle" }, `${n}×`));
+    let last = -Infinity;
+    for (let n = 1; n * shaft <= high; n += 1) {
+      if (n * shaft < low || (n > 3 && n % every) || x(n * shaft) - last < 24) continue;
+      last = x(n * shaft);
+      svg.append(element("line", { x1: last, x2: last, y1: top, y2: height - bottom, class: "order" }));
+      svg.append(element("text", { x: last, y: top - 16, "text-anchor": "middle" }, `${n}×`));
     }
   }
   bands.forEach((band, i) => {
