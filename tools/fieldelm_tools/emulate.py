@@ -28,6 +28,7 @@ from .errors import FieldelmError, UsageError
 from .provision_device import Order, Row
 
 MODEM = "modem"
+MARK = ".fieldelm-emulate"
 MOST_NODES = 8
 FLASH_BYTES = 2 * 1024 * 1024
 BATTERY_VOLTS = 3.9
@@ -90,9 +91,7 @@ def run(args: argparse.Namespace) -> int:
     install.node()
     out: Path = (args.out or build_directory() / "emulate").resolve()
     picos = describe(args, board, _firmware(args.firmware, args.board, board), out)
-    if args.fresh:
-        _forget(out)
-    out.mkdir(parents=True, exist_ok=True)
+    prepare(out, fresh=args.fresh)
     description = {"picos": picos, "pace": args.pace, "host_pace": {"ratio": 1, "window_s": 1.5}, "powered": False}
     if args.air:
         description["air"] = args.air
@@ -202,10 +201,22 @@ def _firmware(given: Path | None, name: str, board: boards.Description) -> Path:
     return built.uf2
 
 
-def _forget(out: Path) -> None:
-    for path in [*out.glob("*.flash"), *out.glob("gateway.db*")]:
-        path.unlink()
-    shutil.rmtree(out / "nodes", ignore_errors=True)
+def prepare(out: Path, *, fresh: bool) -> None:
+    """Make the folder ready; `fresh`: without what runs before have left. Raises UsageError if it holds anybody else's files."""
+    kept = [*out.glob("*.flash"), *out.glob("gateway.db*"), out / "nodes"]
+    theirs = [path for path in (*kept, out / "gateway.toml", out / "messages.jsonl") if path.exists()]
+    if theirs and not (out / MARK).is_file() and out != (build_directory() / "emulate").resolve():
+        raise UsageError(f"{theirs[0]} was not made by `fieldelm emulate` and is left alone: choose another --out")
+    try:
+        for path in kept if fresh else ():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MARK).touch()
+    except OSError as error:
+        raise UsageError(f"--out {out} cannot be written ({error.strerror}): choose another folder") from None
 
 
 # what runs

@@ -89,8 +89,11 @@ class Monitor:
         kind = topic.rsplit("/", 1)[1]
         try:
             document = json.loads(payload)
-        except ValueError:
-            return
+            self._tell(topic, kind, document)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return  # not the gateway's
+
+    def _tell(self, topic: str, kind: str, document: Mapping[str, Any]) -> None:
         if topic == self._topics.state:
             self._line("done", "-", f"gateway {self._config.gateway.name} is {document['state']}", document)
             return
@@ -136,13 +139,18 @@ class Monitor:
 
     def _line(self, severity: str, at: str, words: str, document: Mapping[str, Any]) -> None:
         if self._args.json:
-            print(json.dumps(document, ensure_ascii=False), flush=True)
+            print(json.dumps(document), flush=True)
             return
-        line = f"{at:<24}  {severity:<7}  {words}"
+        line = printable(f"{at:<24}  {severity:<7}  {words}")
         if self._colour:
             width = shutil.get_terminal_size().columns
             line = f"{_COLOURS[severity]}{line[:width]}\x1b[0m"
         print(line, flush=True)
+
+
+def printable(text: str) -> str:
+    """What a terminal shows and does not obey."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _asset(document: Mapping[str, Any]) -> str:

@@ -16,8 +16,9 @@ def prepare(folder: Path) -> Path:
     parts = folder / PARTS
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--out {folder} is a file: name a folder")
-    if parts.exists() and not (parts / MARK).is_file():
-        raise UsageError(f"{parts} was not made by a demo and is left alone: choose another --out")
+    theirs = [name for name in (PARTS, *FILES) if (folder / name).exists()]
+    if theirs and not (parts / MARK).is_file():
+        raise UsageError(f"{folder / theirs[0]} was not made by a demo and is left alone: choose another --out")
     try:
         for name in FILES:
             (folder / name).unlink(missing_ok=True)
