@@ -11,12 +11,13 @@ import pytest
 
 from fieldelm import codes, defaults
 from fieldelm_tools import cli
-from fieldelm_tools.bench import everything, life, peer_suites, peers, report
+from fieldelm_tools.bench import everything, life, peer_suites, peers, report, targets
 from fieldelm_tools.bench.ablation import ABLATIONS
 from fieldelm_tools.bench.figures import auc
 from fieldelm_tools.bench.node import Node, Settings, events
 from fieldelm_tools.bench.peer_suites import Stream
 from fieldelm_tools.bench.streams import DAY, Plant
+from fieldelm_tools.bench.table import Table
 from fieldelm_tools.errors import FieldelmError
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -32,9 +33,16 @@ def test_tables_of_the_documentation_are_those_of_its_results(page: Path) -> Non
 
 def test_the_page_for_researchers_has_every_table_and_no_quick_one() -> None:
     shown = dict(BLOCK.findall((DOCS / "explanation" / "measured.md").read_text()))
-    assert {"tasks", "tasks-peers", "tasks-retraining", "raw511-peers", "suites", "peers-wear", "ablation"} <= set(
-        shown
-    )
+    assert {
+        "targets",
+        "tasks",
+        "tasks-peers",
+        "tasks-retraining",
+        "raw511-peers",
+        "suites",
+        "peers-wear",
+        "ablation",
+    } <= set(shown)
     assert {f"suite-{name}" for name in everything.SUITES} <= set(shown)
     assert all(table.count("\n|") >= 2 for table in shown.values())
     for name in report.RENDER:
@@ -51,9 +59,7 @@ def test_the_page_for_maintenance_explains_every_event() -> None:
 
 
 def test_a_table_is_the_same_in_every_form(tmp_path: Path) -> None:
-    table = report.Table(
-        "made", [{"name": "a", "value": 0.125}, {"name": "long name", "value": None}], {"value": ".1%"}
-    )
+    table = Table("made", [{"name": "a", "value": 0.125}, {"name": "long name", "value": None}], {"value": ".1%"})
     assert table.text().splitlines() == ["name       value", "a          12.5%", "long name"]
     assert table.markdown() == "| name | value |\n| --- | --- |\n| a | 12.5% |\n| long name |  |"
     table.write_csv(tmp_path)
@@ -63,7 +69,7 @@ def test_a_table_is_the_same_in_every_form(tmp_path: Path) -> None:
 
 def test_a_page_that_wants_a_table_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FieldelmError, match="page wants the table 'other': there are tasks"):
-        report.page("<!-- bench other -->\n<!-- end -->", {"tasks": report.Table("tasks", [])}, "page")
+        report.page("<!-- bench other -->\n<!-- end -->", {"tasks": Table("tasks", [])}, "page")
     (tmp_path / "bands.json").write_text('{"mean": 1}')
     with pytest.raises(FieldelmError, match=r"bands\.json is no result"):
         report.tables(tmp_path)
@@ -188,3 +194,86 @@ def test_a_run_goes_on_where_it_stopped_unless_code_or_options_changed(
 def test_documentation_is_not_written_from_a_quick_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "all", "--quick", "--docs", str(tmp_path)]) == 2
     assert "leave one of them out" in capsys.readouterr().err
+
+
+def result(**changes: float) -> dict[str, dict[str, object]]:
+    """Results of all benches that reach every target, but for what is changed."""
+    figure = {
+        "auc": 0.999,
+        "accuracy": 0.99,
+        "false": 0.01,
+        "peer_accuracy": 0.98,
+        "peer_delay": 9,
+        "moved": 7,
+        "again": 36,
+        "poisoned": 1.0,
+        "part": 0.3,
+        "sigma": 4.0,
+        "healthy": 1,
+        "named": 2,
+        "learner": 30_000,
+    } | changes
+
+    def merit(area: float, accuracy: float) -> dict[str, dict[str, float]]:
+        odl = {"auc": area, "balanced_accuracy": accuracy, "false_alarm_rate": figure["false"]}
+        return {"no_odl": odl | {"auc": 0.6}, "odl": odl}
+
+    def stream(name: str, delay: float | None = None, false: float = 0, **more: float) -> dict[str, object]:
+        return {"scenario": name, "delay": delay, "false_alarms": false, "rows": 20000, "missed": False, "more": more}
+
+    mean = merit(figure["auc"], figure["accuracy"])
+    other = merit(figure["auc"], figure["peer_accuracy"])
+    compared = [
+        {"scenario": "s", "detector": name, "delays": [delay], "false_alarms": 0, "rows_above_threshold": 0.0}
+        for name, delay in ((targets.NODE, 8), ("PCA", figure["peer_delay"]))
+    ]
+    suites = {
+        "drift": [
+            stream("silent to noisy, h", figure["moved"], watching_again=figure["again"]),
+            stream("2,000 stationary rows, noisy h"),
+        ],
+        "poison": [stream(f"{when} with", damage_auc=figure["poisoned"]) for when in ("relearned", "commissioned")],
+        "idle": [stream("stopped", damage1_auc=1.0)],
+        "wear": [
+            stream("imbalance", part_of_growth=figure["part"], learned_as_environment=0),
+            stream("one band", sigma_at_alarm=figure["sigma"]),
+        ],
+        "sensor-fault": [stream("sensor dead", figure["named"])],
+        "healthy": [stream("30 days", false=figure["healthy"])],
+    }
+    return {
+        "bands": {"mean": mean, "tasks": {"speed-h": mean}, "peers": {"PCA": other}},
+        "raw511": {"mean": mean},
+        "suites": {"suites": suites, "memory": {"learner_bytes": figure["learner"], "model_bytes": 9_000}},
+        "peers": {"peers": {"wear": compared}},
+    }
+
+
+def missed(**changes: float) -> list[str]:
+    return [row["of what"] for row in targets.targets(result(**changes)).rows if row["holds"] == "no"]
+
+
+@pytest.mark.parametrize(
+    ("change", "value", "what"),
+    [
+        ("auc", 0.99, "cooling fan after retraining: mean AUC"),
+        ("accuracy", 0.95, "the same: balanced accuracy"),
+        ("false", 0.04, "the same: false alarms, mean and worst task"),
+        ("peer_accuracy", 0.99, "balanced accuracy, node and best peer"),
+        ("peer_delay", 7, "wear: streams × peers on which the node finds it no later; at no more false alarms"),
+        ("moved", 13, "silent → noisy, 1 moves: rows until environment_changed"),
+        ("again", 41, "the same: rows until watching again"),
+        ("again", -1, "the same: rows until watching again"),
+        ("poisoned", 0.98, "relearned with 20 % damaged rows: least damage AUC"),
+        ("part", 0.5, "imbalance: alarm at this part of it; learned as an environment"),
+        ("part", -1, "imbalance: alarm at this part of it; learned as an environment"),
+        ("sigma", 6.1, "one band, 0.001 σ a row, days, nights, a stop: alarm; false alarms in 20,000 rows"),
+        ("sigma", -1, "one band, 0.001 σ a row, days, nights, a stop: alarm; false alarms in 20,000 rows"),
+        ("named", 20, "eight sensor faults, 1 runs: windows until named; wrong or as a machine's"),
+        ("healthy", 2, "30 healthy days, 1 seeds: false alarms a seed"),
+        ("learner", 40_000, "all of it beside the model 64-22-64: bytes of heap on a 64-bit machine"),
+    ],
+)
+def test_a_target_that_is_missed_is_told_as_missed(change: str, value: float, what: str) -> None:
+    assert missed() == []
+    assert what in missed(**{change: value})

@@ -56,8 +56,9 @@ def judge(fan: CoolingFan, task: Task, seed: int, features: str, first: int) -> 
     steps = {}
     if seed == first:
         for count in RETRAINED_ROWS:
-            pair = [_retrained(fan, task, seed, features, count, reopened=reopened) for reopened in (False, True)]
-            steps[count] = (pair[0], pair[1])
+            plain = _retrained(fan, task, seed, features, count, reopened=False)
+            reopened = _retrained(fan, task, seed, features, count, reopened=True) if count else plain
+            steps[count] = (plain, reopened)
     return Found(no_odl, odl, steps)
 
 
@@ -80,7 +81,7 @@ def _retrained(fan: CoolingFan, task: Task, seed: int, features: str, count: int
     quiet = fan.training(task.speeds, QUIET)
     with Node(settings(quiet, seed, features)) as node:
         node.live(quiet)
-        if reopened and count:
+        if reopened:
             node.command("reopen")
         for speed in task.speeds:  # as it happens: one speed after the other
             node.learn(fan.recording(speed, "normal", NOISY)[:count])

@@ -9,9 +9,11 @@ from typing import Any
 
 from ..errors import UsageError
 from . import accuracy, report, suites
-from .cooling_fan import CONFOUND, CoolingFan, find
+from .cooling_fan import CONFOUND, RATE_HZ, CoolingFan, find
+from .node import Node, Settings
 from .scenario import Outcome
 from .suites import SUITES
+from .table import Table
 
 SEEDS = (1, 2, 3)
 
@@ -96,7 +98,7 @@ def recordings(data: Path | None) -> CoolingFan:
     return find(data)
 
 
-def show(tables: Sequence[report.Table]) -> None:
+def show(tables: Sequence[Table]) -> None:
     """On the terminal, one below the other."""
     for table in tables:
         if table.rows:
@@ -140,6 +142,8 @@ def live(
         peers.check()  # before the long work, not after it
     outcomes = suites.run(names, fan, quick, seeds)
     document: dict[str, Any] = {"suites": {name: [o.document() for o in outcomes if o.suite == name] for name in names}}
+    with Node(Settings(columns=255, rate_hz=RATE_HZ)) as node:
+        document["memory"] = {"learner_bytes": node.heap_bytes(), "model_bytes": node.model_bytes()}
     if with_peers:
         document["peers"] = peer_suites.compare(fan, names, quick, seeds)
     return document, outcomes

@@ -145,7 +145,8 @@ def commissioning(job: Job) -> Outcome:
     more: dict[str, float | str] = {"first_event": first, "last_state": states(lived)[-1]}
     if fault:
         more["fault"] = fault
-    return Outcome(job.suite, name, job.seed, len(lived), None, missed=False, false_alarms=0, updates=0, more=more)
+    outcome = job.outcome(lived, None, ())
+    return dataclasses.replace(outcome, false_alarms=0, updates=0, more=more)  # nothing was watched yet
 
 
 # healthy

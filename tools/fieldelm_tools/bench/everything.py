@@ -21,7 +21,7 @@ from typing import Any
 
 from .. import environment
 from ..errors import FieldelmError, UsageError
-from . import accuracy, accuracy_cli, life, report
+from . import accuracy, accuracy_cli, life, report, targets
 from .ablation import ablate
 from .cooling_fan import CoolingFan
 from .suites import SUITES
@@ -73,6 +73,11 @@ def run(args: argparse.Namespace) -> int:
             accuracy_cli.show([table])
         how = f"as made before, in {args.out}" if kept else f"{seconds} s"
         print(f"bench all: {name}: {how}", file=sys.stderr, flush=True)
+    if set(targets.NEEDS) <= set(wanted):
+        reached = report.tables(args.out).get("targets")
+        if reached is not None:
+            reached.write_csv(args.out)
+            accuracy_cli.show([reached])
     if args.docs:
         for page in publish(args.out, args.docs):
             print(f"page: {page}", file=sys.stderr)

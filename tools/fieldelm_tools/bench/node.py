@@ -239,6 +239,11 @@ class Node:
         self._send(b"b")
         return int(self._receive(1)["score"][0])
 
+    def model_bytes(self) -> int:
+        """Bytes of those that the model alone takes."""
+        self._send(b"k")
+        return int(self._receive(1)["score"][0])
+
 
 def events(lived: Rows) -> list[tuple[int, str]]:
     """Row and name of each event."""

@@ -4,8 +4,6 @@ A page has a marker where a table belongs, `<!-- bench NAME -->` … `<!-- end -
 `python -m fieldelm_tools.bench.report DOCS`, from the results in `DOCS/results/`, and by no hand.
 """
 
-import csv
-import dataclasses
 import json
 import re
 import sys
@@ -14,57 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FieldelmError
+from .table import Row, Table
+from .targets import NEEDS, targets
 
 RESULTS = "results"
 _BLOCK = re.compile(r"(<!-- bench ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-Row = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """Rows of text and numbers, all with the same keys in the same order, which are the column heads."""
-
-    name: str
-    rows: Sequence[Row]
-    forms: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """column → format of its numbers for people; a CSV file has them as they are"""
-
-    def cells(self) -> list[list[str]]:
-        """Heads, then rows, as people read them."""
-        return [
-            list(self.rows[0]),
-            *([self._cell(key, value) for key, value in row.items()] for row in self.rows),
-        ]
-
-    def _cell(self, key: str, value: Any) -> str:
-        if value is None:
-            return ""
-        return str(value) if isinstance(value, str) else format(value, self.forms.get(key, ""))
-
-    def text(self) -> str:
-        """For a terminal."""
-        if not self.rows:
-            return ""
-        cells = self.cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = ("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)) for row in cells)
-        return "\n".join(line.rstrip() for line in lines)
-
-    def markdown(self) -> str:
-        """For a page."""
-        if not self.rows:
-            return ""
-        head, *rows = self.cells()
-        return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
-
-    def write_csv(self, folder: Path) -> None:
-        """As `FOLDER/name.csv`."""
-        path = folder / f"{self.name}.csv"
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(self.rows[0]) if self.rows else [])
-            writer.writeheader()
-            writer.writerows(self.rows)
-        print(f"table: {path}", file=sys.stderr)
 
 
 def _range(values: Sequence[float], form: str = "g") -> str:
@@ -237,16 +189,20 @@ RENDER: dict[str, Callable[[Mapping[str, Any]], list[Table]]] = {
 
 def tables(results: Path) -> dict[str, Table]:
     """Every table that the results in a folder give, by its name. Raises FieldelmError."""
-    found = {}
+    found: dict[str, Table] = {}
+    documents: dict[str, Any] = {}
     for name, render in RENDER.items():
         path = results / f"{name}.json"
         if not path.is_file():
             continue
         try:
-            made = render(json.loads(path.read_text(encoding="utf-8")))
+            documents[name] = json.loads(path.read_text(encoding="utf-8"))
+            made = render(documents[name])
         except (ValueError, KeyError, TypeError) as error:
             raise FieldelmError(f"{path} is no result of `fieldelm bench all` ({error!r}): make it anew") from None
         found.update({table.name: table for table in made})
+    if all(name in documents for name in NEEDS):
+        found["targets"] = targets(documents)
     return found
 
 

@@ -10,6 +10,7 @@ as int16:
             of the simulated machine        without any decision     b   bytes of the heap that the learner takes,
     x ROW   answer with the n inputs that the row gives                  answered in ``score``
     w       answer with the simulated machine's next window, which is not lived through
+    k       bytes of those that the model alone takes, in ``score``
 
 Each but x and w is answered on standard output by a record ``ANSWER`` (see there); 255 stands for no event and no fault. With
 ``simulation`` in the first line, the options of a simulated board, windows come from ``boards/sim``. With ``paper``
@@ -139,6 +140,14 @@ def _make(job):
     return watcher, gc.mem_alloc() - before
 
 
+def _model_bytes(model):
+    gc.collect()
+    before = gc.mem_alloc()
+    _again = OsElm(model.n, model.h, 1)
+    gc.collect()
+    return gc.mem_alloc() - before
+
+
 def _simulate(job):
     from accelerometer import Accelerometer
 
@@ -199,6 +208,8 @@ def serve(job, source, sink):
                 watcher.model.learn_scored()
         elif request == b"b":
             score = heap
+        elif request == b"k":
+            score = _model_bytes(watcher.model)
         elif request == b"o":
             watcher.model.reopen(1 / watcher.model.delta)
         elif request in b"rmg":
