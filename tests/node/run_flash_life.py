@@ -50,6 +50,7 @@ def measure(days, events_a_day):
     while board.clock.ms < began + days * _DAY_MS:
         if board.clock.ms >= began + events * _DAY_MS // events_a_day:
             node._queue(("machine_alarm", "alarm_cleared")[events % 2])
+            node.watcher.worth_saving = True  # as the watcher asks for when an alarm begins or ends
             events += 1
         node.cycle()
         board.gateway.heard.clear()
