@@ -34,9 +34,9 @@ def _sort(values, count):
 
 
 class Change:
-    """Mean of the anomalous rows since the change began. ``shift`` (float32, n) is valid after ``classify``.
+    """Mean of the anomalous rows since the change began. ``shift`` (float32, n) is valid just after ``classify``.
 
-    ``origin``: lower edge of the first band, in widths of a band from 0 Hz. ``scratch``: two
+    ``origin``: lower edge of the first band, in widths of a band from 0 Hz. ``scratch``: three
     float32 buffers of length n that others may use in between.
     """
 
@@ -44,8 +44,7 @@ class Change:
         self.n = n
         self._origin = origin
         self.mean = floats(n)
-        self.shift = floats(n)
-        self._levels, self._sorted = scratch
+        self._levels, self._sorted, self.shift = scratch
         self.on_wait = None  # is called by every classification, which takes most of a second on a Pico
         self.reset()
 

@@ -13,7 +13,6 @@ forgetting, rehearsal and pseudorehearsal", Connection Science 7(2), 1995).
 from math import sqrt
 
 from fieldelm import defaults
-from fieldelm.elm import floats
 from fieldelm.sift import MARKS, Sift
 
 
@@ -32,9 +31,8 @@ class Place:
         self._level = level
         self._spectral = spectral
         self._roughest = defaults.ROUGHEST if spectral else defaults.STANDARD_LIMIT
-        # squares of the residuals of the calibration rows, variances before the change
-        self._squares, self._prior = scratch
-        self._row = floats(model.n)
+        # squares of the residuals of the calibration rows, variances before the change, a held row
+        self._squares, self._prior, self._row = scratch
         self._at_first = Sift(model.n, room)
         spot = defaults.RELEARN_TRAIN_ROWS + defaults.RELEARN_CALIBRATION_ROWS
         self._on_the_spot = Sift(model.n, bytearray(spot * (model.n + MARKS)))  # the old model is in the other room

@@ -12,7 +12,7 @@
 | ``rate`` | the spectrum is stretched: found by the detector, too | waveform, spectrum |
 
 A fault is reported after ``SENSOR_ROWS`` bad rows one after
-the other and ends after as many good ones. Memory: one row of inputs.
+the other and ends after as many good ones. Memory: one row of inputs, but of a waveform.
 """
 
 from math import sqrt
@@ -31,7 +31,7 @@ class SensorCheck:
         self._features = features
         self._full_scale = full_scale
         self._g_per_count = g_per_count
-        self._last = floats(features.n)
+        self._last = floats(features.n if features.kind != "waveform" else 0)
         self._hangs = floats(5)  # gravity on each axis, vibration, rows that have shown them
         self.reset()
 
@@ -62,18 +62,15 @@ class SensorCheck:
 
     def _look(self):
         features = self._features
-        total = 0.0
-        same = True
-        for i in range(features.n):
-            value = features.x[i]
-            total += value
-            if value != self._last[i]:
-                same = False
-        self._last[:] = features.x
-        if not -1e9 < total < 1e9:  # false for NaN, too
+        if not -1e9 < sum(features.x) < 1e9:  # false for NaN, too
             return "dead"
         if features.kind == "waveform":
             return self._look_at_counts(features.stats, features.chosen)
+        same = True
+        for i in range(features.n):
+            if features.x[i] != self._last[i]:
+                same = False
+        self._last[:] = features.x
         self._same = self._same + 1 if same else 0
         if features.kind == "features":
             return "stuck" if self._same >= defaults.STUCK_VALUES_ROWS else None

@@ -62,7 +62,7 @@ class Watcher:
         spectral = features.kind != "features"
         self._wear = Wear(n)
         self._worn = False  # the alarm that stands is one of wear
-        scratch = (floats(n), floats(n))  # a place is learned or a change is classified, never both
+        scratch = (floats(n), floats(n), floats(n))  # a place is learned or a change is classified, never both
         self._detector = Detector(n, self._threshold, self.modes, features.level, spectral, features.origin, scratch)
         self._sensor_check = SensorCheck(features, sensor.full_scale, sensor.g_per_count)
         parts = (features, self.model, self._threshold, self.modes, self._wear, self._sensor_check)
