@@ -56,6 +56,8 @@ class Arrived:
 
     topic: str
     payload: bytes
+    retained: bool = False
+    """the broker has kept it from some time or other"""
 
 
 def address(config: Mqtt) -> tuple[str, int]:
@@ -259,7 +261,7 @@ class Connection:
         self._notices.append(Confirmed(mid, str(reason) if reason.is_failure else ""))
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        self._notices.append(Arrived(message.topic, bytes(message.payload)))
+        self._notices.append(Arrived(message.topic, bytes(message.payload), message.retain))
 
     def _on_socket_close(self, _client: Any, _data: Any, wire: Any) -> None:
         # A broker that refuses a message may hang up right behind its refusal, and then it is a write that fails first.

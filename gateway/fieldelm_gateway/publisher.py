@@ -266,6 +266,11 @@ class Publisher:
             if isinstance(notice, Arrived) and notice.topic == home_assistant.status_topic(self._config):
                 self._announce_again(notice.payload)
                 continue
+            if isinstance(notice, Arrived) and notice.retained:  # it would come again at every start, for years
+                log.warning(
+                    "MQTT: a retained request is not carried out: clear %s, and ask without retain", notice.topic
+                )
+                continue
             if isinstance(notice, Arrived):
                 self._deliver(Request(self._topics.requested(notice.topic), notice.payload))
                 continue

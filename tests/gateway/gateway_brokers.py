@@ -141,8 +141,8 @@ class Subscriber:
         payload = json.loads(text) if text.startswith("{") else text
         self.heard.append(Heard(message.topic, payload, bool(message.retain)))
 
-    def publish(self, topic: str, payload: str) -> None:
-        self._client.publish(topic, payload, qos=1)
+    def publish(self, topic: str, payload: str, *, retain: bool = False) -> None:
+        self._client.publish(topic, payload, qos=1, retain=retain)
 
     def close(self) -> None:
         self._client.disconnect()
