@@ -62,14 +62,12 @@ int32_t fieldelm_fixed_spectrum(const int16_t *samples, size_t channel, size_t a
 // log2(value) in units of 2^-16 for value >= 1; 0 for 0. Absolute error below 4.5e-5.
 int32_t fieldelm_fixed_log2(uint64_t value);
 
-// fieldelm_fixed_log2(*start + *from + .. before *to), at least one number
-int32_t fieldelm_fixed_log2_sum(const uint32_t *from, const uint32_t *to, const uint64_t *start);
-
 // A floor for fieldelm_fixed_bands: below 2^47; 0 for NaN and below 0.
 uint64_t fieldelm_fixed_floor(float floor);
 
 // out[i] = gain log2(floor count + sum(power[edges[i]] .. power[edges[i+1] - 1])) + base - offset[i], all in units of 2^-16 but
-// gain, 0 to 2^16: 2^-15. floor: per bin, below 2^47, so that no sum of at most 32769 bins reaches 2^63. edges must be valid.
+// gain, 0 to 2^16: 2^-15. floor: per bin, below 2^47, so that no sum of at most 32769 bins reaches 2^63. edges must be valid. out
+// may be offset.
 void fieldelm_fixed_bands(const uint32_t *power, const uint16_t *edges, uint64_t floor, int32_t gain, int32_t base,
     const int32_t *offset, int32_t *out, size_t n);
 

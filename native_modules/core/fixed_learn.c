@@ -65,6 +65,46 @@ static inline int32_t low_word(int64_t x, int32_t down) {
     return down > 31 ? high >> (down - 32) : (int32_t)((uint32_t)x >> down | (uint32_t)high << 1 << (31 - down));
 }
 
+// Loops that are functions of their own: with all of the learner's variables around them the compiler runs out of registers.
+#define APART __attribute__((noinline))
+
+// s = u 2^-down, rounded, down > 0
+static APART void mantissas(const int64_t *u, size_t h, int32_t down, int32_t *s) {
+    --down;
+    for (const int32_t *end = s + h; s < end; ++s, ++u) {
+        *s = (low_word(*u, down) + 1) >> 1;
+    }
+}
+
+// a's; and the sum of a. Bounds: 64 2047 2^14 < 2^31
+static APART int32_t product(const int32_t *a, const int32_t *s, size_t h, int32_t *sum) {
+    int32_t a_s = 0, sum_a = 0;
+    for (const int32_t *end = a + h; a < end; ++a, ++s) {
+        a_s += *a * *s;
+        sum_a += *a;
+    }
+    *sum = sum_a;
+    return a_s;
+}
+
+// to = ((from factor 2^-15) sigma 2^-16), each product rounded; returns their magnitudes or-ed together. Bounds: |from| <= 2^14,
+// |factor|, sigma <= 2^16
+static APART int32_t gains(const int32_t *from, size_t h, int32_t factor, int32_t sigma, int32_t *to) {
+    int32_t all = 0;
+    for (const int32_t *end = from + h; from < end; ++from, ++to) {
+        int32_t t = (*from * factor + 0x4000) >> 15; // |t| <= 2^15
+        *to = (t * sigma + 0x4000) >> 16;
+        all |= *to ^ *to >> 31;
+    }
+    return all;
+}
+
+static APART void scale(int32_t *s, size_t h, int32_t factor) {
+    for (const int32_t *end = s + h; s < end; ++s) {
+        *s = (*s * factor + 0x4000) >> 15;
+    }
+}
+
 bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
     model_t m = parts(model);
     work_t w = room(work, m.n, m.h);
@@ -86,14 +126,8 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
     }
     int32_t down = (int32_t)bits_of(all) - 14; // one bit in reserve for rounding
     down = down < 1 ? 1 : down;
-    int32_t a_u = 0, sum_a = 0; // a'Pa: 64 2047 2^14 < 2^31
-    for (size_t i = 0; i < h; ++i) {
-        int32_t u = low_word(w.u[i], down - 1) + 1, a = w.a[i];
-        u >>= 1;
-        w.s[i] = u;
-        a_u += a * u;
-        sum_a += a;
-    }
+    mantissas(w.u, h, down, w.s);
+    int32_t sum_a, a_u = product(w.a, w.s, h, &sum_a); // a'Pa
     if (a_u < 0) {
         return false;
     }
@@ -105,16 +139,10 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
     uint32_t inverse = 0x80000000u / ((uint32_t)(d >> d_shift) + 1); // 2^15 <= inverse < 2^16
     uint32_t sigma = head->sigma >> 15;
     // gains k = u / d, or -u / d: see `weights`
-    int32_t direction = head->rows & 1 ? -1 : 1, factor_k = direction * (int32_t)inverse, largest = 0;
-    for (size_t j = 0; j < h; ++j) {
-        int32_t t = (w.s[j] * factor_k + 0x4000) >> 15; // |u| <= 2^14, so |t| <= 2^15
-        w.k[j] = (t * (int32_t)sigma + 0x4000) >> 16;
-        largest |= w.k[j] ^ w.k[j] >> 31;
-    }
+    int32_t direction = head->rows & 1 ? -1 : 1, largest = gains(w.s, h, direction * (int32_t)inverse, (int32_t)sigma, w.k) + 1;
     if (h & 1) {
         w.k[h] = 0;
     }
-    ++largest;
     int32_t step = head->p_bits + d_shift - down - 4 - w.head[0] - 5; // of products of mantissas
     // keep beta within its limit: an upper bound is carried on, the true one looked up when that is reached
     for (;;) {
@@ -156,10 +184,7 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
         ratio >>= 1;
         ++exponent;
     }
-    int32_t factor = (int32_t)fieldelm_fixed_root(ratio);
-    for (size_t j = 0; j < h; ++j) {
-        w.s[j] = (w.s[j] * factor + 0x4000) >> 15; // |s| <= 2^15
-    }
+    scale(w.s, h, (int32_t)fieldelm_fixed_root(ratio)); // |s| <= 2^15
     int32_t p_down = head->p_bits - 8 - exponent - 2 * down;
     // Rounding: P stays positive if the diagonal is raised by h/2 for the elements' own, and by h (2 2^down units of u)^2 sigma / lambda
     // for that of s (docs/explanation/kernels.md)

@@ -98,20 +98,26 @@ static inline int32_t times(int32_t value, uint32_t gain) {
 
 void fieldelm_fixed_levels(const uint32_t *power, int32_t scale, const uint16_t *edges, const float *params,
     const float *center, float *out, size_t n) {
+    typedef union {
+        int32_t fixed;
+        float number;
+    } level_t;
+    level_t *level = (level_t *)out;
+    for (size_t i = 0; i < n; ++i) {
+        level[i].fixed = 0;
+    }
     uint64_t floor = fieldelm_fixed_floor(params[0] * fieldelm_fixed_power_of_two(2 * scale));
+    fieldelm_fixed_bands(power, edges, floor, 1 << 15, 0, &level->fixed, &level->fixed, n); // logarithms of the sums
     uint32_t gain = (uint32_t)(params[1] * 11629080.0f + 0.5f); // ln(2) 2^24
     int32_t base = (int32_t)(params[2] * 65536.0f) - scale * (int32_t)(gain >> 7), wide = 0;
-    uint64_t start = 0;
     size_t before = 0;
     for (size_t i = 0; i < n; ++i) {
         size_t width = (size_t)edges[i + 1] - edges[i];
         if (width != before) {
             before = width;
             wide = times(fieldelm_fixed_log2(width), gain);
-            start = floor * width;
         }
-        int32_t log = fieldelm_fixed_log2_sum(power + edges[i], power + edges[i + 1], &start);
-        float level = (float)(times(log, gain) - wide + base) * 0x1p-16f;
-        out[i] = center ? level - center[i] : level;
+        float value = (float)(times(level[i].fixed, gain) - wide + base) * 0x1p-16f;
+        level[i].number = center ? value - center[i] : value;
     }
 }

@@ -19,7 +19,8 @@
 
 #if defined(FIELDELM_ARMV6M)
 void fieldelm_armv6m_stats(const int16_t *samples, size_t m, fieldelm_fixed_stats_t *stats);
-int32_t fieldelm_armv6m_log2_sum(const uint32_t *from, const uint32_t *to, const uint64_t *start, const uint32_t *table);
+void fieldelm_armv6m_bands(const uint32_t *power, const uint16_t *edges, uint64_t floor, int32_t gain, int32_t base,
+    const int32_t *offset, int32_t *out, size_t n, const uint32_t *table);
 void fieldelm_armv6m_first4(const int16_t *samples, const uint16_t *window, const uint16_t *start, int32_t *work, size_t points,
     int32_t up, int32_t mean, int32_t down);
 void fieldelm_armv6m_radix4(int32_t *work, size_t points, size_t length, const int32_t *table);
@@ -124,7 +125,7 @@ void fieldelm_fixed_tables(int32_t *table, size_t size, uint16_t *window, size_t
 
 void fieldelm_fixed_stats(const int16_t *samples, size_t channel, size_t axes, size_t m, fieldelm_fixed_stats_t *stats) {
 #if defined(FIELDELM_ARMV6M)
-    if (axes == 1 && m % 2 == 0 && (uintptr_t)samples % 4 == 0) {
+    if (axes == 1 && m % 4 == 0 && (uintptr_t)samples % 4 == 0) {
         fieldelm_armv6m_stats(samples, m, stats);
         return;
     }
@@ -380,33 +381,21 @@ int32_t fieldelm_fixed_log2(uint64_t value) {
     return bits * 65536 + (int32_t)(LOG2[i] + ((LOG2[i + 1] - LOG2[i]) * rest >> 16));
 }
 
-int32_t fieldelm_fixed_log2_sum(const uint32_t *from, const uint32_t *to, const uint64_t *start) {
-#if defined(FIELDELM_ARMV6M)
-    return fieldelm_armv6m_log2_sum(from, to, start, LOG2);
-#else
-    uint64_t sum = *start;
-    for (; from < to; ++from) {
-        sum += *from;
-    }
-    return fieldelm_fixed_log2(sum);
-#endif
-}
-
-FIELDELM_HOT void fieldelm_fixed_bands(const uint32_t *power, const uint16_t *edges, uint64_t floor, int32_t gain, int32_t base,
+void fieldelm_fixed_bands(const uint32_t *power, const uint16_t *edges, uint64_t floor, int32_t gain, int32_t base,
     const int32_t *offset, int32_t *out, size_t n) {
-    uint64_t sum = 0;
+#if defined(FIELDELM_ARMV6M)
+    fieldelm_armv6m_bands(power, edges, floor, gain, base, offset, out, n, LOG2);
+#else
     const uint32_t *from = power + edges[0];
-    size_t before = 0;
-    for (const int32_t *end = out + n; out < end; ++out) {
-        const uint32_t *to = power + *++edges;
-        size_t width = (size_t)(to - from);
-        if (width != before) { // most bands are as wide as the one before, or one wider or narrower
-            sum = width == before + 1 ? sum + floor : width + 1 == before ? sum - floor : floor * width;
-            before = width;
+    for (size_t i = 0; i < n; ++i) {
+        const uint32_t *to = power + edges[i + 1];
+        uint64_t sum = floor * (uint64_t)(to - from);
+        for (; from < to; ++from) {
+            sum += *from;
         }
-        uint32_t log = (uint32_t)fieldelm_fixed_log2_sum(from, to, &sum); // below 64 2^16; its product with gain in two parts
+        uint32_t log = (uint32_t)fieldelm_fixed_log2(sum); // below 64 2^16; its product with gain in two parts
         int32_t part = (int32_t)((log & 0xffff) * (uint32_t)gain >> 15);
-        *out = (int32_t)(log >> 16) * 2 * gain + part + base - *offset++;
-        from = to;
+        out[i] = (int32_t)(log >> 16) * 2 * gain + part + base - offset[i];
     }
+#endif
 }

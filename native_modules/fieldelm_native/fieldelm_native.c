@@ -278,10 +278,14 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_velocity_obj, 5, 5, fixed_veloc
 static const uint16_t *edges_of(mp_obj_t object, size_t n, size_t bins) {
     size_t count = n + 1;
     const uint16_t *edges = fieldelm_elements(object, "edges", 'H', &count, MP_BUFFER_READ);
-    for (size_t i = 0; i < n; ++i) {
-        if (edges[i] >= edges[i + 1] || edges[n] > bins) {
-            fieldelm_refuse("edges", "rising bin indices", " up to", bins);
-        }
+    bool valid = edges[n] <= bins;
+    uint32_t before = edges[0];
+    for (const uint16_t *edge = edges + 1, *end = edge + n; valid && edge < end; ++edge) {
+        valid = *edge > before;
+        before = *edge;
+    }
+    if (!valid) {
+        fieldelm_refuse("edges", "rising bin indices", " up to", bins);
     }
     return edges;
 }

@@ -1,11 +1,12 @@
 """The fixed-point core as a Cortex-M0+ executes it: the bits of the C reference, and cycles that do not creep up."""
 
+import ctypes
 import shutil
 
 import numpy as np
 import pytest
 from bare_rp2040 import Bare, build
-from fixed_core import Model, Spectrum, build as build_for_this_machine, machine
+from fixed_core import SIZE, Model, Spectrum, build as build_for_this_machine, machine, pointer
 
 from fieldelm_tools.emulator import install
 from fieldelm_tools.errors import SetupError
@@ -13,12 +14,13 @@ from fieldelm_tools.errors import SetupError
 SLACK = 1.03  # another compiler
 # of single functions, called with nothing around them; measured with gcc 12.2
 CYCLES = {
-    "stats 1024": 11_545,
-    "power 1024": 89_382,
+    "stats 1024": 10_493,
+    "power 1024": 82_836,
+    "bands 64": 6_549,
     "score 64-22": 14_885,
-    "learn 64-22": 25_443,
+    "learn 64-22": 25_000,
     "score 511-22": 89_599,
-    "learn 511-22": 109_467,
+    "learn 511-22": 109_024,
 }
 
 
@@ -51,6 +53,7 @@ def bare(request, tmp_path_factory):
 
 
 def gate(bare, what, cycles):
+    print(f"{what}: {cycles:,} cycles, {'assembly' if bare.gated else 'portable C'}")  # pytest -s shows it
     if bare.gated:
         assert cycles <= CYCLES[what] * SLACK, f"{what}: {cycles} cycles, {CYCLES[what]} allowed"
 
@@ -95,23 +98,52 @@ def test_power_spectrum(library, bare, size, m, axes):
             gate(steps, "power 1024", power_call["cycles"])
 
 
-def test_log_bands(library, bare):
-    from fixed_core import SIZE, pointer
+EQUAL = 1 + np.arange(65) * 512 // 64
+WIDTHS = np.cumsum([0, *range(1, 14), 1, 1, 2, 5, 4, 8, 16, 300, 40, 7])
 
-    rng = np.random.default_rng(1)
-    power = rng.integers(0, 2**32, 513).astype(np.uint32)
-    edges = (1 + np.arange(65) * 512 // 64).astype(np.uint16)
-    offset, out = rng.integers(-99999, 99999, 64).astype(np.int32), np.zeros(64, np.int32)
-    steps = bare()
-    addresses = [steps.put(a) for a in (power, edges, offset, out)]
-    import ctypes
 
-    library.fieldelm_fixed_bands(
-        pointer(power), pointer(edges), ctypes.c_uint64(2**40 + 3), 11357, 9, pointer(offset), pointer(out), SIZE(64)
-    )
-    steps.call("fixed_bands", addresses[0], addresses[1], 3, 2**8, 11357, 9, addresses[2], addresses[3], 64)
-    steps.get(addresses[3], out)
-    assert (steps.run()[1] == out).all()
+@pytest.mark.parametrize("edges", [EQUAL, WIDTHS], ids=["equal", "of all widths"])
+def test_log_bands(library, bare, edges):
+    """Sums of 0, of one word and of two."""
+    n, edges, expected, steps = len(edges) - 1, edges.astype(np.uint16), [], bare()
+    edges_at, out = steps.put(edges), np.zeros(n, np.int32)
+    for bits in (0, 3, 20, 32):
+        rng = np.random.default_rng(bits)
+        power, offset = rng.integers(0, 2**bits, 513).astype(np.uint32), rng.integers(-99999, 99999, n).astype(np.int32)
+        power_at, offset_at, out_at = (steps.put(array) for array in (power, offset, out))
+        for floor in (0, 1, 2**40 + 3, 2**47 - 1):
+            for gain, base in ((11357, 9), (65536, -(2**20)), (0, 0)):
+                words = (floor & 0xFFFFFFFF, floor >> 32, gain, base, offset_at, out_at, n)
+                steps.call("fixed_bands", power_at, edges_at, *words)
+                steps.get(out_at, out)
+                wide, last = ctypes.c_uint64(floor), SIZE(n)
+                library.fieldelm_fixed_bands(
+                    pointer(power), pointer(edges), wide, gain, base, pointer(offset), pointer(out), last
+                )
+                expected.append(out.copy())
+    answers = steps.run()
+    assert all((got == exact).all() for got, exact in zip(answers[1::2], expected, strict=True))
+    if n == 64:  # 20 bits, floor 1, the first gain
+        gate(steps, "bands 64", answers[2 * 3 * (2 * 4 + 1)]["cycles"])
+
+
+def test_levels(library, bare):
+    """The node's bands, as float32."""
+    rng, n, steps, expected = np.random.default_rng(1), len(WIDTHS) - 1, bare(), []
+    power, edges = rng.integers(0, 2**32, 513).astype(np.uint32), WIDTHS.astype(np.uint16)
+    params, center = np.array([0.7, 0.5, -3], np.float32), rng.normal(size=n).astype(np.float32)
+    out = np.zeros(n, np.float32)
+    at = [steps.put(array) for array in (power, edges, params, center, out)]
+    for scale in (-1, 7, 15):
+        for centered in (True, False):
+            steps.call("fixed_levels", at[0], scale & 0xFFFFFFFF, at[1], at[2], at[3] if centered else 0, at[4], n)
+            steps.get(at[4], out)
+            less = pointer(center) if centered else None
+            library.fieldelm_fixed_levels(
+                pointer(power), scale, pointer(edges), pointer(params), less, pointer(out), SIZE(n)
+            )
+            expected.append(out.copy())
+    assert all((got == exact).all() for got, exact in zip(steps.run()[1::2], expected, strict=True))
 
 
 @pytest.mark.parametrize(("n", "h"), [(64, 22), (511, 22), (7, 4), (33, 21), (100, 64), (1, 1)])

@@ -59,9 +59,12 @@ def _spectrum() -> _Part:
 
 
 def _bands(n: int) -> _Part:
-    # bins summed in two words; of each sum a logarithm: find the highest bit (5 steps of a test and a shift), a table
-    # with interpolation (2 loads, a difference, a product, 2 shifts), 2 products and 3 sums for scale and offset
-    return "log bands", 511 + 3 * n, 511 * (WORD + 1.5) + n * (10 + 4 + 4 + 5 + 2 * WORD)
+    # bins summed in two words; of each sum, which starts with the floor (2) between edges that come as halfwords (2), a
+    # logarithm: the highest bit, for which there is no instruction (5 times a shift, a branch that is taken or not, 1.5 cycles,
+    # and every other time a shift and a difference), a table with interpolation (4 shifts for place and rest, two entries by
+    # one load, difference, product, shift, sum); then 2 products, a shift and a sum for the gain, base and offset
+    logarithm = 5 * (1 + 1.5 + 1) + 4 + 3 + 4
+    return "log bands", 511 + 3 * n, 511 * (WORD + 2) + n * (2 + 2 + logarithm + 4 + 2 + 2 * WORD)
 
 
 def _score(n: int, h: int) -> list[_Part]:

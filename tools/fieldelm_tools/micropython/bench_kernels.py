@@ -38,23 +38,33 @@ def floats(count):
     return array("f", bytes(4 * count))
 
 
-def _once(function, arguments):
+_TIMER = """
+def timer(function, arguments):
+    {names}, = arguments
     memory = machine.mem32
     before = machine.disable_irq()
     start = time.ticks_us()
     first = memory[_CVR]
-    function(*arguments)
+    function({names})
     last = memory[_CVR]
     us = time.ticks_diff(time.ticks_us(), start)
     machine.enable_irq(before)
     cycles = (first - last) & 0xFFFFFF
     wraps = (us * (machine.freq() // 1000000) - cycles + (1 << 23)) >> 24
     return cycles + (wraps << 24)
+"""
+
+
+def _once(function, arguments):
+    # arguments one by one, as a program gives them: f(*arguments) would take memory for them, and as long as a short kernel
+    made = {"machine": machine, "time": time, "_CVR": _CVR}
+    exec(_TIMER.format(names=", ".join(["a%d" % i for i in range(len(arguments))])), made)
+    gc.collect()
+    return made["timer"](function, arguments)
 
 
 def cycles(function, arguments):
     """Cycles of one call."""
-    gc.collect()
     machine.mem32[_RVR] = 0xFFFFFF
     machine.mem32[_CSR] = 5
     return _once(function, arguments) - _once(callable, (function,))
