@@ -32,8 +32,8 @@ def daily_path(path: Path) -> Path:
     return path.with_name(path.name + ".nodes")
 
 
-def write(path: Path, target: Path, number: int | None = None) -> int:
-    """Copy the whole database; return the bytes. Raises GatewayError; then `target` is as it was.
+def write(path: Path, target: Path, number: int | None = None) -> Path:
+    """Copy the whole database; return where, as `target` may be a folder. Raises GatewayError; then `target` is as it was.
 
     `number`: the gateway's, by its configuration; whoever goes on with the copy must not use it.
     """
@@ -44,7 +44,7 @@ def write(path: Path, target: Path, number: int | None = None) -> int:
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
             copy(source, target, lambda part: _mark(part, number))
-            return target.stat().st_size
+            return target
     except sqlite3.Error as error:
         raise database.explain(path, error) from None
 

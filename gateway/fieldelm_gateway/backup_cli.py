@@ -51,8 +51,8 @@ def _config(args: argparse.Namespace) -> configuration.GatewayConfig:
 
 def _backup(args: argparse.Namespace) -> int:
     config = _config(args)
-    size = backup.write(config.database_path(), args.file, config.gateway.number)
-    print(f"{args.file}: {size / 1e6:.1f} MB; keep it secret, it holds the nodes' keys")
+    made = backup.write(config.database_path(), args.file, config.gateway.number)
+    print(f"{made}: {made.stat().st_size / 1e6:.1f} MB; keep it secret, it holds the nodes' keys")
     return 0
 
 

@@ -69,7 +69,7 @@ def _radio(radio: Radio) -> Result:
             host, _, port = radio.address.rpartition(":")
             socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
             return _good(what, f"an air server listens on {radio.address}")
-        serial.Serial(radio.port, radio.baud, exclusive=True).close()
+        serial.serial_for_url(radio.port, radio.baud, exclusive=True).close()
     except (OSError, ValueError, serial.SerialException) as error:
         if "exclusively lock" in str(error):
             return _good(what, f"{radio.port} is in use, probably by the running gateway")

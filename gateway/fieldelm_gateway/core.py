@@ -48,6 +48,7 @@ _TRY_AGAIN_S = 0.25
 _LOOK_EVERY_MS = 1000
 _HEALTH_EVERY_MS = 60_000
 _COPY_AGAIN_S = 600
+_MOST_POSTPONED = 1000
 _SHOW_EVERY_S = 5.0  # the same for the dashboard
 _NODE_MS = 10  # for each node on it, the list of nodes rests after it was told: a thousand make 330 kB
 
@@ -325,8 +326,15 @@ class Core:
         self.tally.frames["received"] += len(heard)
         self.tally.drops.update(batch.drops)
         self.tally.drops["store_full"] += len(heard) - batch.drops.total()
-        # requests that are in the inbox stay there
-        self._postponed += [item for item in items if isinstance(item, Request | Published)]
+        # requests that are in the inbox stay there; of the others a broker could send without end
+        self._postponed += [item for item in items if isinstance(item, Published)]
+        asked = [item for item in items if isinstance(item, Request)]
+        room = _MOST_POSTPONED - sum(isinstance(item, Request) for item in self._postponed)
+        self._postponed += asked[:room]
+        if len(asked) > room:
+            log.warning(
+                "database: %d requests are dropped, as %d wait for it already", len(asked) - room, _MOST_POSTPONED
+            )
         self._try_again_at = time.monotonic() + _TRY_AGAIN_S
 
     def _answer(self, answers: list[tuple[Uplink, bytes | None]]) -> None:

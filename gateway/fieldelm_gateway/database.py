@@ -190,6 +190,15 @@ def _roll_back(connection: sqlite3.Connection) -> None:
             pass
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a gateway runs with this database."""
+    try:
+        lock(path).close()
+    except DatabaseError:
+        return True
+    return False
+
+
 def lock(path: Path) -> IO[bytes]:
     """Hold the database for one running gateway, until the returned file is closed. Raises DatabaseError."""
     name = path.with_name(path.name + ".lock")

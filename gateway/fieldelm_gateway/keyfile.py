@@ -22,7 +22,6 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from . import numbers, removed
 from .errors import UsageError
-from .nodes import find
 from .store import Store
 from .verify import WINDOW_BITS
 
@@ -150,15 +149,14 @@ def bring(store: Store, content: Mapping[str, Any], *, replace: bool = False) ->
 
 def _bring_node(store: Store, connection: sqlite3.Connection, given: Mapping[str, Any], *, replace: bool) -> Imported:
     theirs = [{**key, "key": bytes.fromhex(key["key"])} for key in given["keys"]]
-    known = next((node for node in store.nodes() if node.eui == given["eui"]), None)
+    known = _row(store, given["eui"])
     what = "new"
     if known is None:
         eui, node_id, name, location = (given[key] for key in ("eui", "node_id", "name", "location"))
         store.add_node(eui, node_id, name, location, given["tag_bytes"], _active(theirs)["key"], given["created_ms"])
-        known = find(store.nodes(), given["eui"])
-        assert known is not None
+        known = _row(store, given["eui"])
     else:
-        ours = [dict(row) for row in store.query("SELECT * FROM node_key WHERE node = ?", (known.row,))]
+        ours = [dict(row) for row in store.query("SELECT * FROM node_key WHERE node = ?", (known,))]
         joined = _joined(ours, theirs)
         if joined is None and not replace:
             raise UsageError(
@@ -166,21 +164,26 @@ def _bring_node(store: Store, connection: sqlite3.Connection, given: Mapping[str
                 "or remove it first"
             )
         what, theirs = ("merged", joined) if joined else ("replaced", theirs)
-    connection.execute("DELETE FROM node_key WHERE node = ?", (known.row,))
+    connection.execute("DELETE FROM node_key WHERE node = ?", (known,))
     columns = ("key_id", "key", "highest", "seen", "last_sequence", "pending", "origin")
     connection.executemany(
         "INSERT INTO node_key (node, key_id, key, highest, seen, last_sequence, pending, origin)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [(known.row, *(key[name] for name in columns)) for key in theirs],
+        [(known, *(key[name] for name in columns)) for key in theirs],
     )
     if what == "new":
         removed.recall(store, given["eui"])
     if what != "merged":
         connection.execute(
             "UPDATE node SET tag_bytes = ?, tag_next = ?, status_counter = NULL, status_key_id = NULL WHERE id = ?",
-            (given["tag_bytes"], given["tag_next"], known.row),
+            (given["tag_bytes"], given["tag_next"], known),
         )
     return Imported(given["name"], given["eui"], what)
+
+
+def _row(store: Store, eui: str) -> int | None:
+    rows = store.query("SELECT id FROM node WHERE eui = ?", (eui,))
+    return rows[0]["id"] if rows else None
 
 
 def _active(keys: list[dict[str, Any]]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from .state import Batch, State
 from .store import Store
 
 _MOST_TEXT = 500
+_MOST_WAITING = 1000
 _MOST_MINUTES = 43_200  # 30 days
 _COMMON = ("schema", "id", "node", "by")
 _UNKNOWN = "unknown"
@@ -242,6 +243,9 @@ def ask(store: Store, action: str, number: str, node: str, by: str, arguments: M
 
     Returns the number of its row in the inbox, where the answer will be. Raises UsageError for what is no text.
     """
+    (waiting,) = store.query("SELECT count(*) AS number FROM inbox WHERE answer IS NULL")
+    if waiting["number"] >= _MOST_WAITING:
+        raise UsageError(f"{_MOST_WAITING} requests wait for the gateway already: start it, and it answers them")
     try:
         payload = json.dumps({"id": number, "node": node, "by": by, **arguments}, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from fieldelm import config as node_config
 
-from . import config as configuration, maintenance, removed
+from . import config as configuration, database, maintenance, removed
 from .errors import GatewayError, UsageError
 from .nodes import MOST_NAME, named, usable_location, usable_name
 from .store import Store
@@ -58,6 +58,13 @@ def add_actions(actions: Any, add_config: Callable[[argparse.ArgumentParser], No
             parser.add_argument("--comment", metavar="TEXT")
         if name == "shelve":
             parser.add_argument("--minutes", type=int, metavar="M", help="default: 480; 0 shows it again")
+        parser.add_argument(
+            "--wait",
+            type=float,
+            metavar="S",
+            help=f"wait so long for the gateway's answer, and exit with 1 if none has come; default: {_PATIENCE_S:g} s",
+        )
+        parser.add_argument("--json", action="store_true", help="one JSON document")
         if name == "describe":
             parser.add_argument("--name")
             parser.add_argument("--location")
@@ -86,23 +93,29 @@ def _ask(args: argparse.Namespace) -> int:
         number = f"cli-{secrets.token_hex(8)}"
         with store.transaction():
             row = maintenance.ask(store, args.action, number, node.eui, args.by, given)
-        return _report(store, args, row)
+        return _report(store, args, number, row)
     finally:
         store.close()
 
 
-def _report(store: Store, args: argparse.Namespace, number: int) -> int:
-    until = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < until:
-        answer = store.query("SELECT answer FROM inbox WHERE id = ?", (number,))[0]["answer"]
-        if answer == "ok":
-            print(f"{args.node}: {args.action}: done")
-            return 0
-        if answer is not None:
-            raise GatewayError(answer)
+def _report(store: Store, args: argparse.Namespace, number: str, row: int) -> int:
+    until = time.monotonic() + (_PATIENCE_S if args.wait is None else args.wait)
+    answer = None
+    while answer is None and time.monotonic() < until:
         time.sleep(_POLL_S)
-    print(f"{args.node}: {args.action}: waits until the gateway runs")
-    return 0
+        answer = store.query("SELECT answer FROM inbox WHERE id = ?", (row,))[0]["answer"]
+    state, message = ("done", "done") if answer == "ok" else ("refused", answer)
+    if answer is None:
+        state, message = "waiting", "waits until the gateway runs"
+        if database.is_locked(store.path):
+            message = "waits: the gateway runs, and has not answered yet"
+    if args.json:
+        print(json.dumps({"id": number, "command": args.action, "state": state, "message": message}))
+    elif state == "refused":
+        raise GatewayError(message)
+    else:
+        print(f"{args.node}: {args.action}: {message}")
+    return int(state == "refused" or (state == "waiting" and args.wait is not None))
 
 
 def _remove(args: argparse.Namespace) -> int:

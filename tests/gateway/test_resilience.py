@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -16,16 +17,19 @@ from fieldelm import frame, payloads
 from fieldelm_gateway import (
     backup,
     broker,
+    check,
     config as configuration,
+    core,
     database,
     ingress_serial,
+    keyfile,
     maintenance,
     service,
 )
 from fieldelm_gateway.clock import HostClock
 from fieldelm_gateway.dashboard.server import read_token
 from fieldelm_gateway.errors import DatabaseError, DatabaseUnavailableError, UsageError
-from fieldelm_gateway.publisher import Publisher
+from fieldelm_gateway.publisher import Published, Publisher
 from fieldelm_gateway.requests import Request
 from fieldelm_gateway.rows import Command
 from fieldelm_gateway.store import Store
@@ -493,3 +497,130 @@ def test_a_round_that_is_decided_twice_tells_a_trace_and_a_suspicion_once(bench,
     assert [(one["kind"], one["count"]) for one in bench.outbox("/security")] == [("forgery", 20)]
     assert bench.drops == {"bad_tag": 20}
     assert bench.core.state.traces == {}
+
+
+# bounds
+
+
+def test_requests_that_nobody_answers_are_not_collected_without_end(tmp_path):
+    config, path = _config(tmp_path)
+    provision(config.database_path(), tmp_path / "nodes", "fan")
+    with contextlib.closing(Store(config.database_path())) as store, store.transaction():
+        for _ in range(999):
+            maintenance.ask(store, "comment", "1", "fan", "Ada", {"comment": "hello"})
+    asked = [_cli("node", "comment", "fan", "hello", "--wait", "0", "--config", path, text=True) for _ in range(2)]
+    assert [done.returncode for done in asked] == [1, 2]
+    assert "1000 requests wait for the gateway already" in asked[1].stderr
+
+
+def test_answers_that_nobody_reads_any_more_are_forgotten(bench):
+    node = bench.node()
+    with bench.store.transaction():
+        for number in range(1500):
+            maintenance.ask(bench.store, "comment", str(number), node.eui, "Ada", {"comment": "hello"})
+            bench.store.write("UPDATE inbox SET answer = 'ok' WHERE id <> 7")
+    for _ in range(3):
+        bench.tick()
+    assert bench.rows("SELECT count(*), min(id), max(id) FROM inbox") == [(1001, 500, 1500)]
+
+
+def test_requests_do_not_fill_the_memory_while_the_database_cannot_be_written(bench, monkeypatch, caplog):
+    node = bench.node()
+    bench.tick()
+    monkeypatch.setattr(core, "_TRY_AGAIN_S", 0.0)
+    with contextlib.closing(sqlite3.connect(bench.path, isolation_level=None)) as other:
+        bench.store.query("PRAGMA busy_timeout = 1")
+        other.execute("BEGIN IMMEDIATE")
+        for round_ in range(3):
+            bench.core.step(
+                [
+                    Request("comment", json.dumps({"id": f"{round_}-{number}", "node": "fan", "comment": "x"}).encode())
+                    for number in range(512)
+                ]
+                + [Published((), ())]
+            )
+        assert sum(isinstance(item, Request) for item in bench.core._postponed) == 1000
+        assert sum(isinstance(item, Published) for item in bench.core._postponed) == 3
+        assert [f"{count} requests are dropped" in caplog.text for count in (24, 512)] == [True, True]
+        other.execute("ROLLBACK")
+    assert bench.hear(node.alert()) is not None
+
+
+def test_importing_keys_takes_time_in_proportion(tmp_path):
+    def steps(count):
+        nodes = [
+            {
+                "eui": f"{number:016x}",
+                "node_id": number,
+                "name": f"fan-{number}",
+                "location": "",
+                "tag_bytes": 4,
+                "tag_next": None,
+                "created_ms": 0,
+                "keys": [
+                    {"key_id": 0, "key": f"{number:032x}", "highest": 1, "seen": 1, "last_sequence": 1}
+                    | {"pending": 0, "origin": None}
+                ],
+            }
+            for number in range(1, count + 1)
+        ]
+        done = [0]
+
+        def one():
+            done[0] += 1
+
+        with contextlib.closing(Store(tmp_path / f"{count}.db", create=True)) as store:
+            store._connection.set_progress_handler(one, 20)
+            keyfile.bring(store, {"numbers": [], "nodes": nodes})
+            store._connection.set_progress_handler(None, 0)
+            assert len(store.nodes()) == count
+        return done[0]
+
+    assert steps(400) < 5 * steps(100)
+
+
+# the command line
+
+
+def test_a_modem_behind_a_socket_is_found_by_check(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = configuration.Radio(port=f"socket://127.0.0.1:{server.getsockname()[1]}")
+        assert check._radio(port).ok
+    assert not check._radio(port).ok
+
+
+def test_a_copy_into_a_folder_says_which_file_it_is(tmp_path):
+    config, path = _config(tmp_path)
+    provision(config.database_path(), tmp_path / "nodes", "fan")
+    (tmp_path / "copies").mkdir()
+    done = _cli("gateway", "backup", tmp_path / "copies", "--config", path, text=True)
+    (made,) = (tmp_path / "copies").iterdir()
+    assert done.stdout.startswith(f"{made}: ")
+    assert _cli("gateway", "restore", made, "--number", "2", "--config", path).returncode == 0
+
+
+def test_actions_of_people_wait_and_answer_in_json(bench):
+    node = bench.node()
+    _, path = _config(bench.folder)
+
+    def ask(*arguments, between=lambda: None):
+        command = [sys.executable, "-m", "fieldelm_tools.cli", "node", *arguments, "--json", "--config", str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            while process.poll() is None:
+                between()
+            said, wrong = process.communicate()
+            assert wrong == ""
+            return process.returncode, json.loads(said)
+
+    code, said = ask("comment", "fan", "hello", "--wait", "0.2")
+    assert (code, said["state"], said["message"]) == (1, "waiting", "waits until the gateway runs")
+    with database.lock(bench.path):
+        code, said = ask("comment", "fan", "hello", "--wait", "0.2")
+        assert (code, said["message"]) == (1, "waits: the gateway runs, and has not answered yet")
+    bench.tick()
+    code, said = ask("comment", "fan", "hello", "--wait", "60", between=bench.tick)
+    assert (code, said["state"], said["command"]) == (0, "done", "comment")
+    assert bench.outbox("/response/comment")[-1]["id"] == said["id"]
+    code, said = ask("acknowledge", node.eui, "--wait", "60", between=bench.tick)
+    assert (code, said["state"]) == (1, "refused")
+    assert said["message"] == "fan has no alarm to acknowledge"

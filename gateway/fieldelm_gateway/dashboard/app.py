@@ -6,6 +6,8 @@ import hmac
 import io
 import ipaddress
 import json
+import math
+import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -152,21 +154,23 @@ class _Handlers:
         if row is None:
             return _problem(404, "there is no such node")
         try:
-            hours = min(max(float(request.query_params.get("hours", 24)), 0.1), 100_000)
+            hours = float(request.query_params.get("hours", 24))
         except ValueError:
+            hours = math.nan
+        if math.isnan(hours):
             return _problem(400, "hours must be a number")
+        hours = min(max(hours, 0.1), 100_000)
         return JSONResponse(await run_in_threadpool(self._data.history, row, hours))
 
     def _filter(self, request: WebRequest) -> Filter:
         given = request.query_params
-        before = given.get("before", "")
         return Filter(
             node=given.get("node", ""),
             kind=given.get("type", ""),
             severity=given.get("severity", ""),
             text=given.get("text", "")[:100],
-            before_ms=int(before) if before.isdecimal() else None,
-            limit=int(given["limit"]) if given.get("limit", "").isdecimal() else 100,
+            before_ms=_whole(given.get("before", "")),
+            limit=_whole(given.get("limit", "")) or 100,
         )
 
     async def log(self, request: WebRequest) -> Response:
@@ -196,7 +200,8 @@ class _Handlers:
         body = await request.body()
         try:
             document = json.loads(body) if len(body) <= _MOST_BYTES else None
-        except ValueError:
+            json.dumps(document, ensure_ascii=False).encode()  # JSON can write halves of characters
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict) or command not in (*commands.COMMANDS, *maintenance.ACTIONS):
             return _problem(400, "no such request")
@@ -231,6 +236,10 @@ class _Handlers:
             },
             200 if alive else 503,
         )
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if re.fullmatch("[0-9]{1,15}", text) else None
 
 
 def _problem(code: int, sentence: str) -> Response:

@@ -21,6 +21,7 @@ _DAY_MS = 86_400_000
 _MOST_POINTS = 400
 _MOST_ROWS = 500
 _MOST_CSV = 200_000
+_NEVER = 1 << 62  # ms, and a number that no row reaches
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,16 @@ class Data:
         limit = min(max(wanted.limit, 1), _MOST_ROWS)
         return [_line(row) for row in self._query(*_log_query(wanted, limit))]
 
+    def _log_rows(self, wanted: Filter) -> Iterator[Any]:
+        # piece by piece, so that nobody waits for it, nor does it take more memory than a piece
+        last: Any = None
+        for _ in range(_MOST_CSV // _MOST_ROWS):
+            rows = self._query(*_log_query(wanted, _MOST_ROWS, last))
+            yield from rows
+            if len(rows) < _MOST_ROWS:
+                return
+            last = rows[-1]
+
     def csv_lines(self, wanted: Filter) -> Iterator[list[object]]:
         """The same as rows of a table."""
         yield [
@@ -207,7 +218,7 @@ class Data:
             "detail",
             "id",
         ]
-        for row in self._query(*_log_query(wanted, _MOST_CSV)):
+        for row in self._log_rows(wanted):
             line = _line(row)
             document = line["document"]
             bands = "; ".join(
@@ -231,27 +242,43 @@ class Data:
             ]
 
 
-def _log_query(wanted: Filter, limit: int) -> tuple[str, tuple[object, ...]]:
-    conditions, values = ["at_ms < ?"], [wanted.before_ms if wanted.before_ms is not None else 1 << 62]
-    parameters: list[object] = list(values)
-    for column, value in (("eui", wanted.node), ("type", wanted.kind), ("severity", wanted.severity)):
-        if value:
-            conditions.append(f"{column} = ?")
-            parameters.append(value)
-    if wanted.text:
-        escaped = wanted.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        conditions.append("document LIKE ? ESCAPE '\\'")
-        parameters.append(f"%{escaped}%")
-    before = parameters[0]
+def _log_query(wanted: Filter, limit: int, last: Any = None) -> tuple[str, tuple[object, ...]]:
+    """Newest first, events before maintenance of the same moment; `last`: the row after which it goes on."""
+    before_ms = wanted.before_ms if wanted.before_ms is not None else _NEVER
+    events = maintenance = (before_ms, 0)
+    if last is not None:
+        is_event = last["kind"] == "event"
+        events = (last["at_ms"], last["number"] if is_event else 0)
+        maintenance = (last["at_ms"], _NEVER if is_event else last["number"])
+    of_events, values = _conditions(wanted, "type", "severity")
+    of_maintenance, others = _conditions(wanted, "action", "NULL")
+    if wanted.kind:  # only one of them has it: the other is not searched for nothing
+        of_events += "" if wanted.kind in codes.EVENTS else " AND 0"
+        of_maintenance += " AND 0" if wanted.kind in codes.EVENTS else ""
     sql = f"""
         SELECT * FROM (
-            SELECT event_ms AS at_ms, 'event' AS kind, eui, type, severity, document
-            FROM event JOIN node ON node.id = event.node WHERE event_ms < ?
-            UNION ALL
-            SELECT done_ms, 'maintenance', eui, action, NULL, document
-            FROM maintenance JOIN node ON node.id = maintenance.node WHERE done_ms < ?
-        ) WHERE {" AND ".join(conditions)} ORDER BY at_ms DESC LIMIT ?"""  # noqa: S608 (conditions are ours)
-    return sql, (before, before, *parameters, limit)
+            SELECT event_ms AS at_ms, 'event' AS kind, event.id AS number, eui, type, severity, document
+            FROM event JOIN node ON node.id = event.node WHERE (event_ms, event.id) < (?, ?){of_events}
+            ORDER BY event_ms DESC, event.id DESC LIMIT ?)
+        UNION ALL SELECT * FROM (
+            SELECT done_ms, 'maintenance', maintenance.id, eui, action, NULL, document
+            FROM maintenance JOIN node ON node.id = maintenance.node WHERE (done_ms, maintenance.id) < (?, ?){of_maintenance}
+            ORDER BY done_ms DESC, maintenance.id DESC LIMIT ?)
+        ORDER BY at_ms DESC, kind, number DESC LIMIT ?"""  # noqa: S608 (conditions are ours)
+    return sql, (*events, *values, limit, *maintenance, *others, limit, limit)
+
+
+def _conditions(wanted: Filter, kind: str, severity: str) -> tuple[str, list[object]]:
+    conditions, values = "", []
+    for column, value in (("eui", wanted.node), (kind, wanted.kind), (severity, wanted.severity)):
+        if value:
+            conditions += f" AND {column} = ?"
+            values.append(value)
+    if wanted.text:
+        escaped = wanted.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        conditions += " AND document LIKE ? ESCAPE '\\'"
+        values.append(f"%{escaped}%")
+    return conditions, list[object](values)
 
 
 def _line(row: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .. import database
 from ..config import GatewayConfig
@@ -24,6 +25,9 @@ from .hub import Hub
 log = logging.getLogger(__name__)
 
 _TRY_AGAIN_S = 10.0
+_REQUEST_S = 5.0
+_MOST = 100  # connections
+_MOST_OF_ONE = 60
 
 
 def token_path(config: GatewayConfig) -> Path:
@@ -51,6 +55,23 @@ def read_token(config: GatewayConfig) -> str:
             f"{path}: the token must have 16 characters or more: delete the file, and the gateway makes one"
         )
     return token
+
+
+class _Protocol(H11Protocol):
+    """HTTP that nobody can keep from others: who asks nothing is hung up on, and one address has not all the connections."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        others = [one.client for one in self.connections if isinstance(one, _Protocol)]
+        neighbours = [one for one in others if one and self.client and one[0] == self.client[0]]
+        if len(neighbours) > _MOST_OF_ONE:
+            transport.close()
+        else:
+            self.loop.call_later(_REQUEST_S, self._look)
+
+    def _look(self) -> None:
+        if self.cycle is None:  # no request has come
+            self.transport.close()
 
 
 class Dashboard:
@@ -116,7 +137,7 @@ class Dashboard:
         self._server = server = uvicorn.Server(
             uvicorn.Config(
                 app.make(around),
-                http="h11",
+                http=_Protocol,
                 ws="none",
                 loop="asyncio",
                 lifespan="off",
@@ -126,7 +147,7 @@ class Dashboard:
                 server_header=False,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=1,
-                limit_concurrency=100,
+                limit_concurrency=_MOST,
             )
         )
         farewell = asyncio.create_task(self._watch(server, hub))

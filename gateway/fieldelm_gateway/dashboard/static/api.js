@@ -8,6 +8,7 @@ export async function get(path) {
 
 const TOKEN = "fieldelm-token";
 const NAME = "fieldelm-name";
+const AGAIN_MS = 2000;
 
 export const me = {
   get token() { return localStorage.getItem(TOKEN) ?? ""; },
@@ -30,7 +31,11 @@ export async function request(command, document) {
 export function live(take, state) {
   const source = new EventSource("/api/live");
   source.onopen = () => state(true);
-  source.onerror = () => state(false);
+  source.onerror = () => {
+    state(false);
+    // the browser gives up after an answer such as 503
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => live(take, state), AGAIN_MS);
+  };
   source.onmessage = (event) => {
     for (const { topic, payload } of JSON.parse(event.data)) take(topic, payload);
   };
