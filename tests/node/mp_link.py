@@ -190,3 +190,41 @@ def test_pauses_differ_but_a_life_can_be_repeated():
     first = list(pauses())
     assert first == list(pauses()) and first != list(pauses(other))
     assert len(set(first)) > 40 and 300 < sum(first) / len(first) < 700 and max(first) < 1000
+
+
+def test_answers_from_before_a_restart_are_refused_after_it():
+    clock, gateway, radio, link = _rig()
+    recorded = []
+
+    def remembered(g, header, payload):
+        recorded.append(g.ack(header, payload))
+        return recorded[-1]
+
+    for _ in range(20):
+        gateway.answers = [remembered]
+        assert link.exchange(frame.ALERT, _alert(link), True) == frame.ACK
+    clock, gateway, radio, link = _rig()  # counters go on behind the reserved ones
+    gateway.counter = 256
+
+    def played(old, patched):
+        def answer(g, header, payload):
+            data = bytearray(old)
+            if patched:
+                data[1:5] = g.heard[-1][3][1:5]
+            return bytes(data)
+
+        return answer
+
+    for old in recorded:
+        for patched in (False, True):
+            clock.ms += 3600000  # airtime is not the point here
+            gateway.answers = [played(old, patched), silence, silence]
+            assert link.exchange(frame.ALERT, _alert(link), True) == 0
+    # a type that goes both ways: its own frame, reflected, with the long tag and with the short one
+    for tag_bytes in (4, 8):
+        link.tag_bytes = tag_bytes
+        gateway.hear = bytes
+        start = link.payload_start(frame.MODEL)
+        link.buffer[start : start + 9] = bytes(9)
+        assert link.exchange(frame.MODEL, start + 9, True) == 0
+    assert link.rejected > 40
