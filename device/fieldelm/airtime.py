@@ -11,19 +11,9 @@ Every bandwidth of the chips is 500 kHz over a whole number, so a symbol is a wh
 float. Used by the node, the gateway (duty cycle, event time) and the air server.
 """
 
-# kHz as the `lora` package of MicroPython spells it -> 500 kHz / bandwidth
-_BANDWIDTHS = {
-    "7.8": 64,
-    "10.4": 48,
-    "15.6": 32,
-    "20.8": 24,
-    "31.25": 16,
-    "41.7": 12,
-    "62.5": 8,
-    "125": 4,
-    "250": 2,
-    "500": 1,
-}
+# kHz as the `lora` package of MicroPython spells it, and 500 kHz / bandwidth
+_BANDWIDTHS = ("7.8", "10.4", "15.6", "20.8", "31.25", "41.7", "62.5", "125", "250", "500")
+_PARTS = (64, 48, 32, 24, 16, 12, 8, 4, 2, 1)
 
 OPTIMISE_ABOVE_US = 16000  # symbols longer than this need the low-data-rate optimisation
 
@@ -33,8 +23,8 @@ def symbol_us(sf, bw="125"):
     if not 7 <= sf <= 12:
         raise ValueError("spreading factor must be 7..12, not %s" % (sf,))
     try:
-        return (1 << sf) * 2 * _BANDWIDTHS[bw]
-    except KeyError:
+        return (1 << sf) * 2 * _PARTS[_BANDWIDTHS.index(bw)]
+    except ValueError:
         raise ValueError("bandwidth must be one of %s kHz, as a string, not %r" % (", ".join(_BANDWIDTHS), bw))
 
 

@@ -39,7 +39,8 @@ _FAILED = const(0x464D4C43)
 _USB = const(0x50110000)  # USBCTRL_REGS: device address, and SIE_STATUS at 0x50 (RP2040 datasheet 4.1.4)
 _SIE_STATUS = const(0x50)
 _SUSPENDED = const(0x10)
-_WATCHDOG = {"rp2040": 0x40058000, "rp2350": 0x400D8000}  # WATCHDOG CTRL (RP2040 datasheet 4.7.6)
+_WATCHDOG_RP2040 = const(0x40058000)  # WATCHDOG CTRL (RP2040 datasheet 4.7.6)
+_WATCHDOG_RP2350 = const(0x400D8000)
 _ENABLE = const(0x40000000)
 _SCRATCH0 = const(0x0C)
 _AWAKE_MS = const(10000)  # after a start no light sleep: a computer on the cable needs the clocks to find the board
@@ -155,7 +156,7 @@ class Board:
     def __init__(self, description):
         self.name = description["name"]
         self._description = description
-        self._control = _WATCHDOG[description["chip"]]
+        self._control = _WATCHDOG_RP2350 if description["chip"] == "rp2350" else _WATCHDOG_RP2040
         self.boot_cause = self._cause()
         self.problems = []
         self.reports_fault = None

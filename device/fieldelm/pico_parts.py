@@ -87,9 +87,15 @@ def radio(config, description, buses, board):
         return modem
     if chip not in ("sx1261", "sx1262"):
         raise ConfigError("radio chip %s is not known" % chip)
-    from fieldelm.drivers import sx126x
+    if chip == "sx1261":
+        from fieldelm.drivers import sx1261
 
-    return (sx126x.SX1261 if chip == "sx1261" else sx126x.SX1262)(
+        kind = sx1261.SX1261
+    else:
+        from fieldelm.drivers import sx126x
+
+        kind = sx126x.SX1262
+    return kind(
         spi,
         cs,
         _input(d["busy"]),

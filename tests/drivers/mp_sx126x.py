@@ -6,7 +6,7 @@ from copper import Pin, Spi, Time, fails
 from sx1262_chip import SLEEP, STDBY_RC, Sx1262
 
 from fieldelm import airtime
-from fieldelm.drivers import sx126x
+from fieldelm.drivers import sx126x, sx1261
 
 CONFIG = {"freq_khz": 868100, "sf": 9, "bw": "125", "coding_rate": 5, "preamble_len": 8, "output_power": 14}
 _MODULES = ("fieldelm.drivers.lora_modem", "fieldelm.drivers.sx126x", "fieldelm.drivers.sx126x_bus")
@@ -162,9 +162,9 @@ def test_power():
         (sx126x.SX1262, 14, (2, 2, 0, 1), 22),
         (sx126x.SX1262, 10, (2, 2, 0, 1), 18),
         (sx126x.SX1262, -9, (2, 2, 0, 1), -1),
-        (sx126x.SX1261, 15, (6, 0, 1, 1), 14),
-        (sx126x.SX1261, 14, (4, 0, 1, 1), 14),
-        (sx126x.SX1261, 10, (1, 0, 1, 1), 13),
+        (sx1261.SX1261, 15, (6, 0, 1, 1), 14),
+        (sx1261.SX1261, 14, (4, 0, 1, 1), 14),
+        (sx1261.SX1261, 10, (1, 0, 1, 1), 13),
     ):
         chip = _rig(kind=kind, output_power=min(wanted, 22))[1]
         assert chip.pa == pa and chip.tx_params[0] == power, (wanted, chip.pa, chip.tx_params)
@@ -173,7 +173,7 @@ def test_power():
 def test_errata():
     chip = _rig()[1]
     assert chip.registers[0x08D8] == 0xDE  # 15.2
-    assert _rig(kind=sx126x.SX1261)[1].registers[0x08D8] == 0xC8
+    assert _rig(kind=sx1261.SX1261)[1].registers[0x08D8] == 0xC8
     for bw in ("125", "500"):  # 15.1 is checked by the chip when it sends
         time, chip, spi, modem = _rig(bw=bw)
         modem.send(b"x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 from emulated import BATTERY, FAN, NODE, RADIOS, SENSOR, Port, opened_hello
@@ -292,3 +293,57 @@ def test_power_cuts_in_any_flash_operation_never_repeat_a_counter(emulate):
     counters = [data[3:7] for data in _sent(emulator) if data[0] & 0x0F == frame.HELLO]
     frames = {data for data in _sent(emulator) if data[0] & 0x0F == frame.HELLO}
     assert len(set(counters)) == len(frames)  # the same counter only for the same bytes
+
+
+@pytest.mark.nightly
+def test_brown_out_in_any_state_is_a_start_from_power_on_and_no_counter_comes_twice(emulate):
+    emulator = emulate(_pico(), trace=True)
+    port = Port(emulator, "node")
+    port.provide({**NODE, "radio": {"sf": 7}, "sense": {"samples": 64, "period_s": 60}})
+    port.until('"type": "HELLO"')
+
+    def frames():
+        return [event for event in emulator.events if event["event"] == "frame"]
+
+    def on_again():
+        """Power off and on; when, in emulated seconds."""
+        emulator.command("power", pico="node", on=False)
+        emulator.command("power", pico="node", on=True)
+        return port.seconds()
+
+    seen = len(frames())
+    began = on_again()
+    port.said = b""
+    port.until('"type": "HELLO"')
+    first = frames()[seen]
+    start, end = first["start_ns"] / 1e9 - began, first["end_ns"] / 1e9 - began
+    states = {
+        "start": 0.05,
+        "app loading": start / 3,
+        "self-test and first window": start - 0.1,
+        "sending": (start + end) / 2,
+        "waiting for the window": end + 0.5,
+        "listening": end + 1.03,
+        "asleep between windows": end + 9,
+    }
+    for number, seconds in enumerate(states.values()):
+        if number % 2:  # three starts in a row that did not last two minutes would lead to safe mode
+            on_again()
+            port.wait(121)
+        until = on_again() + seconds
+        emulator.command("limit", time=until)
+        limit = time.monotonic() + 60
+        while port.seconds() < until - 1e-6:
+            assert time.monotonic() < limit, "emulated time does not pass"
+            port.read()
+        emulator.command("limit")
+    seen = len(frames())
+    on_again()
+    port.said = b""
+    port.until('"type": "HELLO"')
+    assert b"safe mode" not in port.said
+    assert opened_hello(bytes.fromhex(frames()[seen]["data"]))["boot_cause"] == 1  # power
+    hellos = [data for data in _sent(emulator) if data[0] & 0x0F == frame.HELLO]
+    assert (
+        len({data[3:7] for data in hellos}) == len(set(hellos)) >= 2 + 3 + 3 + 1
+    )  # whole starts, and those cut after a frame

@@ -71,8 +71,7 @@ _IMAGE_BANDS = (  # 9.2.1: from kHz, to kHz, bytes of CalibrateImage
     (902000, 928000, 0xE1, 0xE9),
 )
 # 13.1.14.1, optimal settings: dBm, PaDutyCycle, HpMax, what SetTxParams takes for that power
-_PA_1261 = ((10, 0x01, 0x00, 13), (14, 0x04, 0x00, 14), (15, 0x06, 0x00, 14))
-_PA_1262 = ((14, 0x02, 0x02, 22), (17, 0x02, 0x03, 22), (20, 0x03, 0x05, 22), (22, 0x04, 0x07, 22))
+_PA_TABLE = ((14, 0x02, 0x02, 22), (17, 0x02, 0x03, 22), (20, 0x03, 0x05, 22), (22, 0x04, 0x07, 22))
 
 
 class SX126x(SX126xBus):
@@ -88,7 +87,7 @@ class SX126x(SX126xBus):
     NAME = "SX1262"
     IRQ_NAME = "DIO1"
     _MARKS = (_TX_DONE, _RX_DONE, _CRC_ERROR)
-    _PA = _PA_1262
+    _PA = _PA_TABLE
     _PA_DEVICE = 0
     _LOWEST_DBM = -9
 
@@ -303,15 +302,6 @@ class SX126x(SX126xBus):
         self._cs(1)
         self._clear()
         return True
-
-
-class SX1261(SX126x):
-    """As SX126x, with the low-power amplifier: -17 to 15 dBm."""
-
-    NAME = "SX1261"
-    _PA = _PA_1261
-    _PA_DEVICE = 1
-    _LOWEST_DBM = -17
 
 
 SX1262 = SX126x
