@@ -48,6 +48,7 @@ _TRY_AGAIN_S = 0.25
 _LOOK_EVERY_MS = 1000
 _HEALTH_EVERY_MS = 60_000
 _COPY_AGAIN_S = 600
+_COPY_NEW_S = 10  # a thousand nodes made one after the other do not make a thousand copies
 _MOST_POSTPONED = 1000
 _SHOW_EVERY_S = 5.0  # the same for the dashboard
 _NODE_MS = 10  # for each node on it, the list of nodes rests after it was told: a thousand make 330 kB
@@ -111,6 +112,7 @@ class Core:
         self._keeper = retention.Keeper(config.retention, store)
         self._copied_ms: int | None = None
         self._copied_keys: set[tuple[str, int, str, bytes | None]] = set()
+        self._copy_wanted = False
         self._connections_told = 0
 
     def run(self) -> None:
@@ -211,7 +213,7 @@ class Core:
                 if node.status_document:
                     self._remember(state.topics.node_state(node.eui), node.status_document, publish=False)
         if not self._keys() <= self._copied_keys:
-            self._copied_ms = None  # a new node or key must be in the copy: without it the node would be lost
+            self._copy_wanted = True  # a new node or key must be in the copy: without it the node would be lost
         present = {node.eui for node in nodes}
         for gone in known.values():
             if gone.eui not in present:
@@ -449,12 +451,14 @@ class Core:
             self._keeper.step(now)
         except TransientError as error:
             log.debug("database: %s", error)
-        if self._copied_ms is None or now.monotonic_ms - self._copied_ms >= backup.DAILY_S * 1000:
+        pause_s = _COPY_NEW_S if self._copy_wanted else backup.DAILY_S
+        if self._copied_ms is None or now.monotonic_ms - self._copied_ms >= pause_s * 1000:
             self._copy(now)
 
     def _copy(self, now: Instant) -> None:
         self._copied_ms = now.monotonic_ms
         self._copied_keys = self._keys()
+        self._copy_wanted = False
         if not self.state.rows:
             return
         try:

@@ -650,7 +650,7 @@ def test_a_removed_node_that_is_imported_again_is_not_taken_back_in_time(two, tm
 
 def test_a_new_key_is_in_the_small_copy_before_the_day_is_over(bench):
     node = bench.node()
-    bench.tick()
+    bench.tick(10_000)
     copy = backup.daily_path(bench.path)
 
     def keys():
@@ -660,7 +660,7 @@ def test_a_new_key_is_in_the_small_copy_before_the_day_is_over(bench):
     assert keys() == {node.key}
     for _ in range(3):  # in either slot
         command = rotate(bench, node)
-        bench.tick()
+        bench.tick(10_000)
         assert node.key in keys()
         assert command["arguments"]["new_key"] in keys()
         bench.hear(node.response(command))
@@ -668,7 +668,7 @@ def test_a_new_key_is_in_the_small_copy_before_the_day_is_over(bench):
         bench.hear(node.alert())
     told = len(bench.outbox("/event"))
     other = bench.node("pump")
-    bench.tick()
+    bench.tick(10_000)
     assert other.key in keys()
     # the database is lost: both are heard
     bench.close()
