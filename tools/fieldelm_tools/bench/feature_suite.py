@@ -70,7 +70,12 @@ def features(job: Job) -> Outcome:
     scale, offset = 10 ** random.uniform(-2, 3, n), 10 ** random.uniform(-1, 2, n)  # any unit
     rows = scale * (rows + offset)
     settings = job.settings(
-        kind="features", columns=n, rate_hz=0.0, train_rows=TRAIN, calibration_rows=CALIBRATE, lags=1
+        kind="features",
+        columns=n,
+        rate_hz=0.0,
+        period_s=86400 / DAY,
+        train_rows=TRAIN,
+        calibration_rows=CALIBRATE,
     )
     with Node(settings) as node:
         node.live(rows[: TRAIN + CALIBRATE])

@@ -66,6 +66,8 @@ class Settings:
     seed: int = 1
     policy: str = "auto"
     lags: int = 1
+    period_s: float = 60.0
+    """from row to row"""
     paper: bool = False
     """the paper's own model on the raw bins, without features and decisions"""
     simulation: tuple[tuple[str, Any], ...] = ()
@@ -102,6 +104,7 @@ class Settings:
             "config": {"sense": sense, "learn": learn},
             "sensor": sensor,
             "overrides": dict(self.overrides),
+            "period_ms": round(1000 * self.period_s),
             "paper": self.paper,
             "simulation": dict(self.simulation),
         }
@@ -190,7 +193,7 @@ class Node:
         return np.concatenate([part["score"] for part in self._rows(b"s", rows)]).astype(float)
 
     def simulate(self, count: int) -> Rows:
-        """Live through windows of the simulated machine, one a minute."""
+        """Live through windows of the simulated machine, one a period."""
         parts = []
         for start in range(0, count, _AT_ONCE):
             part = min(_AT_ONCE, count - start)
@@ -199,7 +202,7 @@ class Node:
         return np.concatenate(parts)
 
     def windows(self, count: int) -> Rows:
-        """Windows of the simulated machine, one a minute, which the node does not live through."""
+        """Windows of the simulated machine, one a period, which the node does not live through."""
         size = 2 * self.settings.columns
         parts = []
         for _ in range(count):

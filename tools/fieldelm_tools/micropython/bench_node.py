@@ -1,8 +1,8 @@
 """One node's learner at the other end of a pipe: executed by MicroPython, driven by ``fieldelm_tools.bench.node``.
 
 Standard input: a line of JSON (``config``; ``sensor`` with rate_hz, axes, full_scale, g_per_count; ``overrides``,
-constants of ``defaults.py`` that an ablation changes), then requests of one byte, rows as little-endian float32, windows
-as int16:
+constants of ``defaults.py`` that an ablation changes; ``period_ms`` from row to row), then requests of one byte, rows as
+little-endian float32, windows as int16:
 
     r ROW   live through a row      m       a row is missing         c   the operator confirms the change
     s ROW   score a row only        t       the operator retrains    f   the operator calls it a fault
@@ -180,6 +180,7 @@ def serve(job, source, sink):
     direct = features.kind != "waveform" or isinstance(view, memoryview)
     commands = {b"c": "confirm_change", b"t": "retrain", b"f": "call_fault"}
     now_ms = 0
+    period_ms = job["period_ms"]
     while True:
         request = source.read(1)
         if not request:
@@ -191,10 +192,10 @@ def serve(job, source, sink):
                     value = view[2 * i] | view[2 * i + 1] << 8
                     row[i] = value - 65536 if value > 32767 else value
         if request in b"gw":
-            given = _sample(sensor, clock, row, now_ms + 60000)
+            given = _sample(sensor, clock, row, now_ms + period_ms)
         score = None
         if request == b"w":
-            now_ms += 60000
+            now_ms += period_ms
             sink.write(row)
             continue
         if request in b"slx":
@@ -213,7 +214,7 @@ def serve(job, source, sink):
         elif request == b"o":
             watcher.model.reopen(1 / watcher.model.delta)
         elif request in b"rmg":
-            now_ms += 60000
+            now_ms += period_ms
             if request in b"rm":
                 given = request == b"r"
             watcher.step(row if given else None, now_ms)
