@@ -53,6 +53,8 @@ class Commands:
             result = self._answered[row + 4]
         else:
             result = codes.RESULTS.index(self._execute(code, arguments))
+            if node.watcher.worth_saving:  # what is answered has been done, even if power is cut now
+                node.save_model()
             struct.pack_into("<BHBB", self._answered, row, gateway, sequence, code, result)
             node.stored(self._record, (self._answered,))
         done = codes.RESULTS[result] == "ok"

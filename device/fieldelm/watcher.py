@@ -83,10 +83,10 @@ class Watcher:
         self._asked = False  # a change waits for an operator's word
         self._interrupted = "commissioning"  # state before the sensor fault
         self.change_unconfirmed = False
-        self.worth_saving = False
         self.mode = 0
         self._reset_row()
         self._commission("commissioning")
+        self.worth_saving = False
 
     # what others read
 
@@ -201,6 +201,7 @@ class Watcher:
         self._wear.reset()
         self._place.begin(self._train_rows, self._calibration_rows, True)
         self.change_unconfirmed = self.snapshot.has_old = self._asked = self._worn = False
+        self.worth_saving = True  # that all is forgotten
 
     def _relearn(self, confirmed):
         # learn what is new on top of the old model, which is kept until somebody has said what the change was
@@ -409,11 +410,14 @@ class Watcher:
     # storage
 
     def save(self):
-        """The buffers that a restart needs, to be written one behind the other; None while nothing is learned yet."""
+        """The buffers that a restart needs, to be written one behind the other: none of them while nothing is learned.
+
+        None while a change is relearned on the spot: then what is stored stays.
+        """
         self.worth_saving = False
         state = self._interrupted if self.state == "sensor_fault" else self.state
         if state in ("commissioning", "relearning"):
-            return None
+            return () if self._place.fresh else None
         return self.snapshot.save(
             (_ALARM if state == "alarm" else 0)
             | (_UNCONFIRMED if self.change_unconfirmed else 0)

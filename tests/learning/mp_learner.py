@@ -391,7 +391,8 @@ def test_stored_model_of_another_configuration_is_refused():
     second = Watcher(other, Sensor())
     assert not second.load(io.BytesIO(image), len(image)) and second.state == "commissioning"
     assert not Watcher(settings(), Sensor()).load(io.BytesIO(image), len(image) - 1)
-    assert Watcher(settings(), Sensor()).save() is None  # nothing is learned yet
+    assert Watcher(settings(), Sensor()).save() == ()  # nothing is learned yet
+    assert not Watcher(settings(), Sensor()).load(io.BytesIO(b""), 0)
 
 
 def test_stored_model_of_other_inputs_is_refused():

@@ -82,6 +82,50 @@ def test_threshold_factor_moves_the_margin_and_outlasts_restart_and_retraining()
     assert payloads.unpack(payloads.HELLO, hello)["threshold_factor"] == 512
 
 
+def _cut_after(name, relearned=False):
+    # the node as it starts when power is cut behind the answer to a command
+    board, node = _node(windows=_TRAIN + _CALIBRATE + 5)
+    watcher = node.watcher
+    assert watcher.state == "watching"
+    if relearned:
+        watcher.snapshot.keep()
+        watcher.change_unconfirmed = True
+        node.save_model()
+    sequence = codes.COMMANDS.index(name)
+    assert _tell(board, node, name, {}, sequence)[0] == "ok"
+    again = Node(_config(), board)
+    # the gateway did not hear the answer
+    board.clock.sleep_ms(10000)
+    again._hello_due_ms = None
+    again.events.postpone(again.events.due(board.clock.ms), board.clock.ms + 100000)
+    assert _tell(board, again, name, {}, sequence)[0] == "ok"
+    return board, again
+
+
+def test_what_was_answered_is_done_even_if_power_is_cut_behind_the_answer():
+    _, node = _cut_after("call_fault", relearned=True)
+    watcher = node.watcher
+    assert node.model_restored and watcher.state == "alarm"
+    assert not watcher.change_unconfirmed and not watcher.snapshot.has_old
+
+
+def test_confirmation_outlasts_a_power_cut_behind_the_answer():
+    _, node = _cut_after("confirm_change", relearned=True)
+    watcher = node.watcher
+    assert node.model_restored and watcher.state == "watching"
+    assert not watcher.change_unconfirmed and not watcher.snapshot.has_old
+
+
+def test_what_was_to_be_forgotten_does_not_return_with_a_power_cut():
+    for name in ("commission", "retrain"):
+        board, node = _cut_after(name)
+        assert not node.model_restored and node.watcher.state == "commissioning", name
+        for _ in range(3):
+            node.cycle()
+        node = Node(_config(), board)
+        assert not node.model_restored and node.watcher.state == "commissioning", name
+
+
 def test_every_key_of_the_configuration_is_read_set_and_kept():
     board, node = _node()
     wanted = {
