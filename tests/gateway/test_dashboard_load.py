@@ -155,7 +155,9 @@ def _steps(data, wanted):
     return next(count)
 
 
-@pytest.mark.parametrize("wanted", [Filter(), Filter(kind="relearned"), Filter(kind="comment"), Filter(severity="info"), Filter(text="fan")])
+@pytest.mark.parametrize(
+    "wanted", [Filter(), Filter(kind="relearned"), Filter(kind="comment"), Filter(severity="info"), Filter(text="fan")]
+)
 def test_a_page_of_a_long_log_costs_what_a_page_of_a_short_one_does(make_data, wanted):
     short, long = (_steps(make_data(events), wanted) for events in (2000, 40_000))
     assert long <= 1.2 * short + 5

@@ -22,6 +22,7 @@ from fieldelm_gateway import (
     core,
     database,
     ingress_serial,
+    install,
     keyfile,
     maintenance,
     service,
@@ -180,6 +181,11 @@ def test_what_the_administrator_makes_belongs_to_the_services_user(tmp_path):
         theirs = [file.name for file in files if "replaced" not in file.name]
         assert [name for name in theirs if (state / name).stat().st_uid != 12345] == []
         assert [name for name in theirs if (state / name).stat().st_gid != 12346] == []
+
+
+def test_the_service_may_take_its_time_to_start():
+    # it copies the whole database before it changes its schema: systemd must not end it halfway
+    assert "\nTimeoutStartSec=infinity\n" in install._UNIT
 
 
 # what was refused
