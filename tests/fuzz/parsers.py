@@ -366,6 +366,7 @@ def gateway_requests(folder: Path) -> tuple[Draw, Take]:
     bench = Bench(folder)
     node = bench.node()
     bench.hear(node.alert())
+    bench.store._connection.execute("PRAGMA synchronous = OFF")  # no power is cut here
     names = (*commands.COMMANDS, *maintenance.ACTIONS, "", "fire", "a/+", "#", "\x00", "$SYS")
 
     def draw(random: Random) -> tuple[str, bytes]:
