@@ -5,7 +5,7 @@ import random
 import pytest
 
 from fieldelm import airtime
-from fieldelm_gateway import config
+from fieldelm_gateway import airtime_account, config
 from fieldelm_gateway.errors import ConfigError
 
 LIMIT_US = 36_000_000
@@ -132,3 +132,13 @@ def test_an_event_whose_age_nobody_knows_has_no_time(bench):
     assert (old["age_s"], old["age_saturated"]) == (0xFFFE, True) and old["event_time"] < old["received_time"]
     times = [row[0] - row[1] for row in bench.rows("SELECT received_ms, event_ms FROM event ORDER BY id")]
     assert times == [185, 185 + 65_534_000]  # at the latest
+
+
+def test_without_a_limit_more_than_there_is_airtime_is_answered_and_the_account_holds(make_bench):
+    bench = make_bench(radio={"duty_cycle": "unlimited"})
+    (account,) = bench.core.state.duty.values()
+    now = bench.clock.now()
+    assert all(
+        account.spend(now, 10_000_000, airtime_account.ALARM) is True for _ in range(1000)
+    )  # 10,000 s in one minute
+    assert 60_000_000 <= account.used_us(now) < 100_000_000

@@ -132,7 +132,7 @@ def measure(folder: Path, port: int, count: int, args: argparse.Namespace) -> Fi
         if not serial.configured.wait(30):
             raise FieldelmError(f"the gateway does not start: {(folder / 'log').read_text().strip()[-300:]}")
         warm = nodes.alerts(_WARM_UP)
-        _at_capacity(serial, subscriber, warm)
+        _at_capacity(serial, subscriber, warm, process)
         size = _database_bytes(database)
         frames = nodes.alerts(args.frames)
         cpu = bare = took = 0.0
@@ -140,12 +140,16 @@ def measure(folder: Path, port: int, count: int, args: argparse.Namespace) -> Fi
             turn = frames[first : first + _TURN]
             bare += bare_s(port, len(turn))
             used = _cpu_s(process.pid)
-            took += _at_capacity(serial, subscriber, turn)
+            took += _at_capacity(serial, subscriber, turn, process)
             cpu += _cpu_s(process.pid) - used
         grown = _database_bytes(database) - size
         paced = nodes.alerts(int(args.rate * args.seconds))
         acks, ways = _at_rate(serial, subscriber, paced, args.rate)
         rss_mb = _rss_mb(process.pid)
+    except (FieldelmError, OSError) as error:
+        if process.poll() is None:
+            raise
+        raise FieldelmError(f"the gateway has ended: {(folder / 'log').read_text().strip()[-300:]}") from error
     finally:
         process.terminate()
         process.wait(20)
@@ -172,7 +176,9 @@ def measure(folder: Path, port: int, count: int, args: argparse.Namespace) -> Fi
     return figures
 
 
-def _at_capacity(serial: Modem, subscriber: Subscriber, frames: list[tuple[str, bytes]]) -> float:
+def _at_capacity(
+    serial: Modem, subscriber: Subscriber, frames: list[tuple[str, bytes]], gateway: "subprocess.Popen[bytes]"
+) -> float:
     messages = [message for _, _, message in serial.uplinks(frames)]
     known = len(subscriber.arrived)
     answered = serial.answers
@@ -186,7 +192,7 @@ def _at_capacity(serial: Modem, subscriber: Subscriber, frames: list[tuple[str, 
             time.sleep(0.0005)
             if done != seen:
                 seen, since = done, time.monotonic()
-            elif time.monotonic() - since > PATIENCE_S:
+            elif time.monotonic() - since > PATIENCE_S or (time.monotonic() - since > 1 and gateway.poll() is not None):
                 raise FieldelmError(f"the gateway answers no more after {sent} frames")
             continue
         serial.send(b"".join(messages[sent : sent + _AT_ONCE]))
