@@ -361,17 +361,19 @@ class Watcher:
     # an operator's commands: True if carried out, False if there is nothing to do it to. Events come with the next row.
 
     def retrain(self):
-        """Forget everything and learn this place from the next row on. False while the sensor is faulty."""
-        if self.state == "sensor_fault":
-            return False
-        self._commission("commissioning" if self.state == "commissioning" else "relearning")
-        return True
+        """Forget everything and learn this place from the next row on. False while rows show a faulty sensor."""
+        return self._begin("commissioning" if self.state == "commissioning" else "relearning")
 
     def commission(self):
-        """Forget everything, as after a repair, and be commissioned from the next row on. False while the sensor is faulty."""
+        """Forget everything, as after a repair, and be commissioned from the next row on. False as with ``retrain``."""
+        return self._begin("commissioning")
+
+    def _begin(self, state):
         if self.state == "sensor_fault":
-            return False
-        self._commission("commissioning")
+            if self._sensor_check.seen is not None:
+                return False
+            self._tell("sensor_ok")  # a fault against what was learned is none against nothing
+        self._commission(state)
         return True
 
     def set_policy(self, policy):

@@ -240,7 +240,7 @@ def test_model_files_of_any_bytes_are_loaded_or_refused():
         board.sensor.read(window)
         watcher.step(window, board.clock.now_ms())
     saved = watcher.save()
-    if saved is None:
+    if not saved:
         raise AssertionError("nothing was learned: %s" % watcher.state)
     good = b"".join([bytes(part) for part in saved])
 

@@ -43,3 +43,17 @@ def test_an_old_model_that_returns_is_not_blamed_for_the_wear_of_the_new_one():
     machine.extra = None
     assert names(live(watcher, machine, 60)) == ["machine_alarm", "alarm_cleared"]
     assert variance[25] < before, (before, variance[25])
+
+
+def test_changed_sensor_is_learned_on_command():
+    for command in ("commission", "retrain"):
+        watcher, machine = commissioned()
+        machine.gain = 0.4
+        assert names(live(watcher, machine, 40)) == ["sensor_fault"] and watcher.sensor_fault == "gain"
+        watcher.step(None, 0)
+        assert not getattr(watcher, command)()  # it does not answer just now
+        live(watcher, machine, 3)
+        assert getattr(watcher, command)() and watcher.sensor_fault is None
+        events = names(live(watcher, machine, 100))
+        assert events == ["sensor_ok", "commissioned" if command == "commission" else "relearned"], events
+        fault_comes_and_goes(watcher, machine)
