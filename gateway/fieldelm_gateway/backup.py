@@ -20,7 +20,8 @@ _ESSENTIALS = {
     "node": "",
     "node_key": "",
     # those that wait, and the newest, by which a request that comes twice is known
-    "command": "WHERE state = 'waiting' OR id > (SELECT max(id) FROM command) - 1000",
+    "command": "WHERE id IN (SELECT id FROM command WHERE state = 'waiting' UNION ALL"
+    " SELECT id FROM command WHERE id > (SELECT max(id) FROM command) - 1000)",
     "setting": "",
 }
 """tables of the small copy, and which rows"""
