@@ -150,7 +150,7 @@ def bring(store: Store, content: Mapping[str, Any], *, replace: bool = False) ->
 def _bring_node(store: Store, connection: sqlite3.Connection, given: Mapping[str, Any], *, replace: bool) -> Imported:
     theirs = [{**key, "key": bytes.fromhex(key["key"])} for key in given["keys"]]
     known = _row(store, given["eui"])
-    what = "new"
+    what, tags_too = "new", True
     if known is None:
         eui, node_id, name, location = (given[key] for key in ("eui", "node_id", "name", "location"))
         store.add_node(eui, node_id, name, location, given["tag_bytes"], _active(theirs)["key"], given["created_ms"])
@@ -163,6 +163,7 @@ def _bring_node(store: Store, connection: sqlite3.Connection, given: Mapping[str
                 f"{given['name']} ({given['eui']}) has another key here: import with --replace to take the file's, "
                 "or remove it first"
             )
+        tags_too = joined is None or _heard(theirs) > _heard(ours)  # the file's gateway has heard it later
         what, theirs = ("merged", joined) if joined else ("replaced", theirs)
     connection.execute("DELETE FROM node_key WHERE node = ?", (known,))
     columns = ("key_id", "key", "highest", "seen", "last_sequence", "pending", "origin")
@@ -173,17 +174,22 @@ def _bring_node(store: Store, connection: sqlite3.Connection, given: Mapping[str
     )
     if what == "new":
         removed.recall(store, given["eui"])
+    if tags_too:
+        tags = (given["tag_bytes"], given["tag_next"], known)
+        connection.execute("UPDATE node SET tag_bytes = ?, tag_next = ? WHERE id = ?", tags)
     if what != "merged":
-        connection.execute(
-            "UPDATE node SET tag_bytes = ?, tag_next = ?, status_counter = NULL, status_key_id = NULL WHERE id = ?",
-            (given["tag_bytes"], given["tag_next"], known),
-        )
+        connection.execute("UPDATE node SET status_counter = NULL, status_key_id = NULL WHERE id = ?", (known,))
     return Imported(given["name"], given["eui"], what)
 
 
 def _row(store: Store, eui: str) -> int | None:
     rows = store.query("SELECT id FROM node WHERE eui = ?", (eui,))
     return rows[0]["id"] if rows else None
+
+
+def _heard(keys: list[dict[str, Any]]) -> int:
+    # the highest counter, -1 for none
+    return max((key["highest"] for key in keys if key["highest"] is not None), default=-1)
 
 
 def _active(keys: list[dict[str, Any]]) -> dict[str, Any]:

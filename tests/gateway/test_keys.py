@@ -479,6 +479,30 @@ def test_what_is_brought_is_joined_with_what_is_known(two, tmp_path):
     assert other.rows("SELECT key_id, pending, highest FROM node_key") == [(1, 0, node.counter)]
 
 
+def test_a_tag_that_the_first_gateway_has_changed_comes_with_the_next_import(two, tmp_path):
+    one, other = two
+    node = one.node()
+    one.hear(node.status())
+    carry(two, tmp_path / "keys")
+    one.request("config_set", id="1", node="fan", key="link.tag_bytes", value=8)
+    command = node.open_command(one.hear(node.status()))
+    node.tag_bytes = 8
+    one.hear(node.response(command))
+    one.hear(node.alert())
+    other.hear(node.status())
+    assert other.drops == {"bad_tag": 1}
+    carry(two, tmp_path / "keys")
+    other.core.tally.drops.clear()
+    other.hear(node.status())
+    assert other.drops == {}
+    # an older file does not bring the old tag back
+    old = keyfile.open_file(tmp_path / "keys", PASSPHRASE)
+    old["nodes"][0]["tag_bytes"] = 4
+    bring(other, old)
+    other.hear(node.status())
+    assert other.drops == {}
+
+
 def test_another_key_for_a_node_is_taken_only_when_asked(two, tmp_path):
     one, other = two
     node = one.node()
