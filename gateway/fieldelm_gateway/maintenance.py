@@ -248,9 +248,9 @@ def ask(store: Store, action: str, number: str, node: str, by: str, arguments: M
         raise UsageError(f"{_MOST_WAITING} requests wait for the gateway already: start it, and it answers them")
     try:
         payload = json.dumps({"id": number, "node": node, "by": by, **arguments}, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
+    except UnicodeEncodeError:
         raise UsageError(
-            f"{error.object!r} is not UTF-8: set the terminal to UTF-8, or write it with plain letters"
+            "what was typed is not UTF-8: set the terminal to UTF-8, or write it with plain letters"
         ) from None
     return store.write("INSERT INTO inbox (command, payload) VALUES (?, ?)", (action, payload))
 
