@@ -18,6 +18,7 @@ import tokenize
 import warnings
 import zipfile
 import zlib
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -118,7 +119,7 @@ def _checked(name: str, rows: NDArray[Any], kind: str | None) -> Recording:
 def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(file, 1):
         try:
-            text = line.decode("utf-8-sig").strip()
+            text = line.decode("utf-8" if number > 1 else "utf-8-sig").strip()
         except UnicodeDecodeError:
             raise UsageError(f"{name}, line {number}: this is not text: is it really a CSV file?") from None
         if text:
@@ -130,34 +131,37 @@ def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, list[str]]]:
 
 def _table(file: IO[bytes], name: str) -> NDArray[np.float32]:
     """Rows of a CSV file. A first line that holds no number at all is a header."""
-    rows: list[NDArray[np.float32]] = []
-    total = 0
-    first = True
+    values = array("f")
+    lines: list[int] = []
+    width = 0
     for number, fields in _lines(file, name):
-        header = first and not any(_is_number(field) for field in fields)
-        first = False
-        if header:
+        if not lines and not width and not any(_is_number(field) for field in fields):
+            width = -1  # a header: a second line like it is none
             continue
         try:
-            row = np.array([float(field) for field in fields], dtype=np.float32)
+            row = array("f", map(float, fields))
         except ValueError:
             bad = next(field for field in fields if not _is_number(field))
             what = f"{bad[:20]!r} is not a number" if bad else "a number is missing"
             mend = "mend or remove that line, or the column if it is one of times or names"
             raise UsageError(f"{name}, line {number}: {what}: {mend}") from None
-        if rows and len(row) != len(rows[0]):
+        if lines and len(row) != width:
             raise UsageError(
-                f"{name}, line {number}: {len(row)} numbers where the lines before have {len(rows[0])}: mend that line"
+                f"{name}, line {number}: {len(row)} numbers where the lines before have {width}: mend that line"
             )
-        if not np.isfinite(row).all():
-            raise UsageError(f"{name}, line {number}: a value is not a finite number: mend or remove that line")
-        rows.append(row)
-        total += len(row)
-        if total > MOST_NUMBERS:
+        width = len(row)
+        lines.append(number)
+        values += row
+        if len(values) > MOST_NUMBERS:
             raise UsageError(f"{name} holds more than {MOST_NUMBERS:,} numbers: split it")
-    if not rows:
+    if not lines:
         raise UsageError(f"{name} is empty: it holds no row of numbers")
-    return np.stack(rows)
+    rows = np.array(values).reshape(-1, width)
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        where = f"{name}, line {lines[int(np.argmin(finite))]}"
+        raise UsageError(f"{where}: a value is not a finite number: mend or remove that line")
+    return rows
 
 
 def _is_number(field: str) -> bool:
