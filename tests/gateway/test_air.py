@@ -164,14 +164,14 @@ def test_what_is_not_the_air_s_protocol_is_no_crash(tmp_path):
 
 
 def test_a_fault_in_a_thread_ends_the_gateway_so_that_it_is_started_again(tmp_path, monkeypatch, caplog):
-    def fault(radio):
+    def fault(core):
         raise ZeroDivisionError("a test")
 
-    monkeypatch.setattr("fieldelm_gateway.ingress_air.AirRadio._listen", fault)
+    monkeypatch.setattr("fieldelm_gateway.core.Core.run", fault)
     before = threading.excepthook, signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     config = read(f'[database]\npath = "{tmp_path / "g.db"}"\n[[radio]]\nkind = "air"\n', "test")
     try:
-        with pytest.raises(GatewayError, match=r"air radio has a fault in the program \(ZeroDivisionError"):
+        with pytest.raises(GatewayError, match=r"core has a fault in the program \(ZeroDivisionError"):
             run(config)
     finally:
         threading.excepthook = before[0]
