@@ -181,6 +181,38 @@ test('ADXL345: trigger keeps what was before the event and fills up', () => {
   assert.ok(x.slice(8).every((value) => value > 300));
 });
 
+test('ADXL345: free fall and inactivity (registers 0x25 to 0x29)', () => {
+  const bench = new Bench();
+  let falls = false;
+  let moves = true;
+  const a = new Adxl(bench, (ns) => (falls ? [0, 0, 0.1] : [moves ? Math.sign(Math.sin((ns / S) * 300)) : 0, 0, 1]));
+  a.write(0x2c, 0x0a); // 100 Hz
+  a.write(0x28, 7); // 437.5 mg
+  a.write(0x29, 20); // 100 ms
+  a.write(0x25, 4); // 250 mg
+  a.write(0x26, 2); // 2 s
+  a.write(0x27, 0x0f); // inactivity: ac, all axes
+  a.write(0x2e, 0x0c);
+  a.write(0x2f, 0x04); // free fall on INT2
+  a.write(0x2d, 0x08);
+  bench.run(5 * S);
+  assert.deepEqual(a.chip.levels, [0, 0]);
+  falls = true;
+  bench.run(80 * MS);
+  assert.equal(a.chip.levels[1], 0);
+  bench.run(60 * MS);
+  assert.equal(a.chip.levels[1], 1);
+  assert.equal(a.read(0x30) & 0x0c, 0x04);
+  falls = false;
+  moves = false;
+  bench.run(1.9 * S);
+  assert.equal(a.read(0x30) & 0x0c, 0, 'lowered by reading, and not raised again');
+  bench.run(0.2 * S);
+  assert.deepEqual(a.chip.levels, [1, 0]);
+  assert.equal(a.read(0x30) & 0x0c, 0x08);
+  assert.deepEqual(bench.reports, []);
+});
+
 test('ADXL345: reading the FIFO again within 5 µs is reported', () => {
   const bench = new Bench();
   const a = new Adxl(bench);
@@ -288,6 +320,56 @@ test('LIS3DH: watermark on INT1 at FTH + 1 samples, overrun when full', () => {
   assert.equal(a.chip.levels[0], 0);
   a.write(0x2e, 0x00);
   assert.equal(a.read(0x2f) & 0x20, 0x20, 'bypass empties it');
+});
+
+test('LIS3DH: the inertial interrupt, for longer than INT1_DURATION, latched or not', () => {
+  for (const latched of [false, true]) {
+    const bench = new Bench();
+    let x = 0;
+    const a = new Lis(bench, () => [x, 0, 1]);
+    a.write(0x23, 0x08);
+    a.write(0x24, latched ? 0x08 : 0);
+    a.write(0x22, 0x40);
+    a.write(0x32, 31); // 496 mg
+    a.write(0x33, 10);
+    a.write(0x30, 0x02); // XHIE
+    a.write(0x20, 0x57); // 100 Hz
+    bench.run(S);
+    assert.equal(a.chip.levels[0], 0, 'z is above the threshold, and is not asked for');
+    x = -0.8;
+    bench.run(90 * MS);
+    assert.equal(a.chip.levels[0], 0);
+    bench.run(40 * MS);
+    assert.equal(a.chip.levels[0], 1);
+    x = 0;
+    bench.run(30 * MS);
+    assert.equal(a.chip.levels[0], latched ? 1 : 0);
+    assert.equal(a.read(0x31), latched ? 0x42 : 0);
+    assert.equal(a.chip.levels[0], 0);
+    assert.deepEqual(bench.reports, []);
+  }
+});
+
+test('LIS3DH: stream-to-FIFO keeps the samples from the interrupt on, until bypass', () => {
+  const bench = new Bench();
+  let event = Infinity;
+  const a = new Lis(bench, (ns) => [ns >= event ? 1.5 : 0, 0, 0]);
+  a.write(0x23, 0x08);
+  a.write(0x24, 0x40);
+  a.write(0x32, 62); // 992 mg
+  a.write(0x30, 0x02);
+  a.write(0x2e, 0xc0);
+  a.write(0x20, 0x57);
+  bench.run(S);
+  a.samples(28); // four are left
+  event = bench.now;
+  bench.run(2 * S);
+  const x = a.samples(32).map(([value]) => value);
+  assert.deepEqual(x.slice(4), new Array(28).fill(1500 << 4));
+  assert.ok(x.slice(0, 3).every((value) => value === 0));
+  a.write(0x2e, 0x00);
+  a.write(0x2e, 0xc0);
+  assert.equal(a.read(0x2f) & 0x3f, 0x20, 'empty');
 });
 
 test('LIS3DH: without the bit for it the address stands still', () => {

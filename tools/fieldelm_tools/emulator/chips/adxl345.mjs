@@ -1,27 +1,29 @@
 /**
  * ADXL345: 3-axis accelerometer, ±16 g, at the level of its registers, on SPI (4 wires, mode 3) or I2C.
  *
- * Written from Analog Devices' datasheet ADXL345 rev. G. Measuring, FIFO, watermark, overrun and the activity interrupt
- * are complete; taps, free fall, inactivity and its sleep modes are not there: enabling their interrupts is reported.
+ * Written from Analog Devices' datasheet ADXL345 rev. G. Measuring, FIFO, watermark, overrun, activity, inactivity and free
+ * fall are complete; taps and the sleep modes are not there: enabling them is reported.
  */
 
 import { Accelerometer, BYPASS, DEPTH, FIFO, STREAM, TRIGGER, quantize } from './accelerometer.mjs';
 
 const REG = {
-  DEVID: 0x00, THRESH_TAP: 0x1d, OFSX: 0x1e, THRESH_ACT: 0x24, ACT_INACT_CTL: 0x27, ACT_TAP_STATUS: 0x2b, BW_RATE: 0x2c,
+  DEVID: 0x00, THRESH_TAP: 0x1d, OFSX: 0x1e, THRESH_ACT: 0x24, THRESH_INACT: 0x25, TIME_INACT: 0x26,
+  ACT_INACT_CTL: 0x27, THRESH_FF: 0x28, TIME_FF: 0x29, ACT_TAP_STATUS: 0x2b, BW_RATE: 0x2c,
   POWER_CTL: 0x2d, INT_ENABLE: 0x2e, INT_MAP: 0x2f, INT_SOURCE: 0x30, DATA_FORMAT: 0x31, DATAX0: 0x32, DATAZ1: 0x37,
   FIFO_CTL: 0x38, FIFO_STATUS: 0x39,
 }; // prettier-ignore
 const READ_ONLY = new Set([REG.DEVID, REG.ACT_TAP_STATUS, REG.INT_SOURCE, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, REG.FIFO_STATUS]);
 
 const DEVICE_ID = 0xe5;
-const INT = { DATA_READY: 0x80, ACTIVITY: 0x10, WATERMARK: 0x02, OVERRUN: 0x01 };
-const MODELLED = INT.DATA_READY | INT.ACTIVITY | INT.WATERMARK | INT.OVERRUN;
+const INT = { DATA_READY: 0x80, ACTIVITY: 0x10, INACTIVITY: 0x08, FREE_FALL: 0x04, WATERMARK: 0x02, OVERRUN: 0x01 };
+const MODELLED = INT.DATA_READY | INT.ACTIVITY | INT.INACTIVITY | INT.FREE_FALL | INT.WATERMARK | INT.OVERRUN;
 const FORMAT = { SELF_TEST: 0x80, THREE_WIRE: 0x40, INVERT: 0x20, FULL_RES: 0x08, JUSTIFY: 0x04 };
 
 const PER_G = 256; // table 1: 3.9 mg/LSB in full resolution
 const OFFSET_G = 0.0156; // a count of OFSX, OFSY, OFSZ
-const ACTIVITY_G = 0.0625; // a count of THRESH_ACT
+const ACTIVITY_G = 0.0625; // a count of THRESH_ACT, THRESH_INACT and THRESH_FF
+const FREE_FALL_S = 0.005; // a count of TIME_FF; one of TIME_INACT is 1 s
 const SELF_TEST_G = [0.5, -0.5, 0.8]; // table 1, within its limits at 2.5 V
 const TURN_ON_NS = 1_100_000; // "Turn-On Time": 1/rate + 1.1 ms
 const FIFO_POP_NS = 5_000; // "Retrieving data from FIFO": between the end of one read and the start of the next
@@ -46,6 +48,8 @@ export class Adxl345 extends Accelerometer {
     this.triggered = false;
     this.activity = false;
     this.reference = null;
+    this.calm = { reference: null, samples: 0, seen: false };
+    this.falling = { samples: 0, seen: false };
     this.popAt = -Infinity;
     this.dataRead = false;
     this.shown = [0, 0, 0];
@@ -77,6 +81,8 @@ export class Adxl345 extends Accelerometer {
     const limit = 2 ** (bits - 1);
     const counts = quantize(moved, full ? PER_G : PER_G / 2 ** range, -limit, limit - 1);
     this.detectActivity(moved);
+    this.detectInactivity(moved);
+    this.detectFreeFall(moved);
     const coarse = this.rate > 800; // "Data formatting at output data rates of 3200 Hz and 1600 Hz": the LSB is 0
     const shift = this.format & FORMAT.JUSTIFY ? 16 - bits : 0;
     return counts.map((count) => (coarse ? count & ~1 : count) << shift);
@@ -90,6 +96,27 @@ export class Adxl345 extends Accelerometer {
     this.reference ??= control & 8 ? values : [0, 0, 0];
     const active = values.some((g, i) => control & (4 >> i) && Math.abs(g - this.reference[i]) > threshold);
     if (active) this.activity = true;
+  }
+
+  /** Registers 0x25 to 0x27: all the axes named there stay below the threshold for so many seconds. */
+  detectInactivity(values) {
+    const control = this.registers[REG.ACT_INACT_CTL] & 15;
+    const { calm } = this;
+    if (!(control & 7)) return;
+    calm.reference ??= control & 8 ? values : [0, 0, 0];
+    const limit = this.registers[REG.THRESH_INACT] * ACTIVITY_G;
+    const quiet = values.every((g, i) => !(control & (4 >> i)) || Math.abs(g - calm.reference[i]) < limit);
+    calm.samples = quiet ? calm.samples + 1 : 0;
+    if (!quiet && control & 8) calm.reference = values;
+    if (quiet && calm.samples >= this.registers[REG.TIME_INACT] * this.rate) calm.seen = true;
+  }
+
+  /** Registers 0x28 and 0x29: all axes below the threshold for so long. */
+  detectFreeFall(values) {
+    const limit = this.registers[REG.THRESH_FF] * ACTIVITY_G;
+    const { falling } = this;
+    falling.samples = values.every((g) => Math.abs(g) < limit) ? falling.samples + 1 : 0;
+    if (falling.samples && falling.samples >= this.registers[REG.TIME_FF] * FREE_FALL_S * this.rate) falling.seen = true;
   }
 
   sampled() {
@@ -109,6 +136,8 @@ export class Adxl345 extends Accelerometer {
     return (
       (this.available ? INT.DATA_READY : 0) |
       (this.activity ? INT.ACTIVITY : 0) |
+      (this.calm.seen ? INT.INACTIVITY : 0) |
+      (this.falling.seen ? INT.FREE_FALL : 0) |
       (watermark ? INT.WATERMARK : 0) |
       (this.overrun ? INT.OVERRUN : 0)
     );
@@ -125,7 +154,7 @@ export class Adxl345 extends Accelerometer {
   samplesToEvent() {
     const enabled = this.registers[REG.INT_ENABLE];
     const events = [];
-    if (enabled & (INT.DATA_READY | INT.ACTIVITY)) events.push(1);
+    if (enabled & (INT.DATA_READY | INT.ACTIVITY | INT.INACTIVITY | INT.FREE_FALL)) events.push(1);
     const samples = this.registers[REG.FIFO_CTL] & 31;
     if (enabled & INT.WATERMARK && this.queue.length < samples) events.push(samples - this.queue.length);
     if (enabled & INT.OVERRUN && !this.overrun) {
@@ -141,7 +170,7 @@ export class Adxl345 extends Accelerometer {
     switch (address) {
       case REG.INT_SOURCE: {
         const { source } = this;
-        this.activity = false;
+        this.activity = this.calm.seen = this.falling.seen = false;
         return source;
       }
       case REG.FIFO_STATUS:
@@ -197,6 +226,7 @@ export class Adxl345 extends Accelerometer {
       this.report(`INT_ENABLE 0x${value.toString(16)} has interrupts that are not modelled`);
     } else if (address === REG.ACT_INACT_CTL) {
       this.reference = null;
+      this.calm = { reference: null, samples: 0, seen: false };
     } else if (address === REG.DATA_FORMAT && value & FORMAT.THREE_WIRE) {
       this.report('SPI with 3 wires is not modelled');
     }

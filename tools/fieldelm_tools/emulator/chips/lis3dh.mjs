@@ -2,23 +2,32 @@
  * LIS3DH: 3-axis accelerometer, ±16 g, at the level of its registers, on SPI (4 wires, mode 0 or 3) or I2C.
  *
  * Written from ST's datasheet LIS3DH (DocID17530 rev. 2). Measuring, FIFO, and data-ready, watermark and overrun on INT1
- * are complete; the auxiliary ADC, the inertial interrupts and clicks are not there, and the high-pass filter is reported.
+ * are complete, and so are the first inertial interrupt (high and low events) and the stream that it turns into a FIFO; the
+ * auxiliary ADC, 6D, the second interrupt and clicks are not there, and the high-pass filter is reported.
  */
 
-import { Accelerometer, BYPASS, DEPTH, TRIGGER, quantize } from './accelerometer.mjs';
+import { Accelerometer, BYPASS, DEPTH, FIFO, STREAM, TRIGGER, quantize } from './accelerometer.mjs';
 
 const REG = {
   WHO_AM_I: 0x0f, CTRL_0: 0x1e, CTRL_1: 0x20, CTRL_2: 0x21, CTRL_3: 0x22, CTRL_4: 0x23, CTRL_5: 0x24, CTRL_6: 0x25, REFERENCE: 0x26,
   STATUS: 0x27, OUT: 0x28, OUT_LAST: 0x2d, FIFO_CTRL: 0x2e, FIFO_SRC: 0x2f,
+  INT1_CFG: 0x30, INT1_SRC: 0x31, INT1_THS: 0x32, INT1_DURATION: 0x33,
 }; // prettier-ignore
 const WRITABLE = new Set([0x1e, 0x1f, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x2e, 0x30, 0x32, 0x33, 0x34, 0x36, 0x37, 0x38, 0x3a, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f]);
 
 const IDENTITY = 0x33;
-const CTRL3 = { DATA_READY: 0x10, WATERMARK: 0x04, OVERRUN: 0x02 };
+const CTRL3 = { INERTIAL: 0x40, DATA_READY: 0x10, WATERMARK: 0x04, OVERRUN: 0x02 };
 const CTRL4 = { BLOCK_UPDATE: 0x80, BIG_ENDIAN: 0x40, HIGH_RESOLUTION: 0x08 };
 const FIFO_ENABLE = 0x40;
 const BOOT = 0x80;
 const ACTIVE_LOW = 0x02;
+const LATCH = 0x08; // CTRL_REG5: LIR_INT1
+const AND = 0x80; // INT1_CFG
+const SIX_DIRECTIONS = 0x40;
+const INERTIAL_ACTIVE = 0x40; // INT1_SRC
+
+/** INT1_THS: mg per count at ±2, ±4, ±8 and ±16 g. */
+const THRESHOLD_MG = [16, 32, 62, 186];
 
 /** Table 31: CTRL_REG1, 7..4, in Hz. */
 const RATES = [0, 1, 10, 25, 50, 100, 200, 400, 1600, 1344];
@@ -51,6 +60,9 @@ export class Lis3dh extends Accelerometer {
     this.registers[REG.CTRL_0] = 0x10;
     this.registers[REG.CTRL_1] = 0x07;
     this.shown = null;
+    this.inertial = 0; // INT1_SRC
+    this.lasting = 0; // samples for which its condition has held
+    this.triggered = false;
   }
 
   /** Bits of a sample (table 10): 8 in low-power, 12 in high-resolution, 10 in normal mode. */
@@ -67,7 +79,8 @@ export class Lis3dh extends Accelerometer {
   get fifoMode() {
     if (!(this.registers[REG.CTRL_5] & FIFO_ENABLE)) return BYPASS;
     const mode = this.registers[REG.FIFO_CTRL] >> 6;
-    return mode === TRIGGER ? 2 : mode; // stream-to-FIFO is a stream while no inertial interrupt is raised
+    if (mode !== TRIGGER) return mode;
+    return this.triggered ? FIFO : STREAM; // stream-to-FIFO (5.1)
   }
 
   /** g → 16 bits, left-justified. */
@@ -80,6 +93,29 @@ export class Lis3dh extends Accelerometer {
     const enabled = this.registers[REG.CTRL_1] & 7;
     const counts = quantize(values.map((g) => g + test), perG, -limit, limit - 1); // prettier-ignore
     return counts.map((count, axis) => (enabled & (1 << axis) ? count << (16 - bits) : 0));
+  }
+
+  /** INT1_CFG to INT1_DURATION: axes above or below a threshold (their amounts), one or all of them, for longer than so long. */
+  sampled(sample) {
+    const config = this.registers[REG.INT1_CFG];
+    const wanted = config & 0x3f;
+    if (!wanted) return;
+    const scale = (this.registers[REG.CTRL_4] >> 4) & 3;
+    const { bits } = this;
+    const threshold = (this.registers[REG.INT1_THS] & 0x7f) * THRESHOLD_MG[scale];
+    let events = 0;
+    sample.forEach((count, axis) => {
+      const mg = Math.abs(count >> (16 - bits)) * SENSITIVITY[bits][scale];
+      events |= (mg > threshold ? 2 : 1) << (2 * axis);
+    });
+    const found = events & wanted;
+    const holds = config & AND ? found === wanted : found !== 0;
+    this.lasting = holds ? this.lasting + 1 : 0;
+    if (this.lasting > (this.registers[REG.INT1_DURATION] & 0x7f)) {
+      const control = this.registers[REG.FIFO_CTRL];
+      this.inertial = INERTIAL_ACTIVE | found;
+      if (control >> 6 === TRIGGER && !(control & 0x20)) this.triggered = true; // TR: by the first interrupt
+    } else if (!(this.registers[REG.CTRL_5] & LATCH)) this.inertial = 0;
   }
 
   get watermark() {
@@ -95,6 +131,7 @@ export class Lis3dh extends Accelerometer {
   showLines() {
     const enabled = this.registers[REG.CTRL_3];
     const active =
+      (enabled & CTRL3.INERTIAL && this.inertial) ||
       (enabled & CTRL3.DATA_READY && this.available) ||
       (enabled & CTRL3.WATERMARK && this.watermark) ||
       (enabled & CTRL3.OVERRUN && this.full);
@@ -106,7 +143,7 @@ export class Lis3dh extends Accelerometer {
   samplesToEvent() {
     const enabled = this.registers[REG.CTRL_3];
     const events = [];
-    if (enabled & CTRL3.DATA_READY) events.push(1);
+    if (enabled & (CTRL3.DATA_READY | CTRL3.INERTIAL)) events.push(1);
     const level = (this.registers[REG.FIFO_CTRL] & 31) + 1;
     if (this.fifoMode !== BYPASS) {
       if (enabled & CTRL3.WATERMARK && this.queue.length < level) events.push(level - this.queue.length);
@@ -124,6 +161,11 @@ export class Lis3dh extends Accelerometer {
         return (this.available ? 0x0f : 0) | (this.overrun ? 0xf0 : 0);
       case REG.FIFO_SRC:
         return this.fifoSource();
+      case REG.INT1_SRC: {
+        const { inertial } = this;
+        this.inertial = 0; // reading it lowers a latched interrupt
+        return inertial;
+      }
       default:
         return this.registers[address];
     }
@@ -163,12 +205,16 @@ export class Lis3dh extends Accelerometer {
       if (this.registers[REG.CTRL_1] >> 4 === 8 && this.bits !== 8) this.report('1.6 kHz is for low-power mode only (table 31)');
     } else if (address === REG.CTRL_2 && value) {
       this.report('the high-pass filter is not modelled');
-    } else if (address === REG.CTRL_3 && value & ~(CTRL3.DATA_READY | CTRL3.WATERMARK | CTRL3.OVERRUN)) {
+    } else if (address === REG.CTRL_3 && value & ~(CTRL3.INERTIAL | CTRL3.DATA_READY | CTRL3.WATERMARK | CTRL3.OVERRUN)) {
       this.report(`CTRL_REG3 0x${value.toString(16)} has interrupts that are not modelled`);
     } else if (address === REG.CTRL_5) {
       if (value & BOOT) this.registers[address] &= ~BOOT;
       if ((value ^ before) & FIFO_ENABLE) this.queue = [];
+    } else if (address === REG.INT1_CFG) {
+      this.lasting = 0;
+      if (value & SIX_DIRECTIONS) this.report('movement and position in 6 directions are not modelled');
     } else if (address === REG.FIFO_CTRL && value >> 6 === BYPASS) {
+      this.triggered = false;
       this.queue = []; // 5.1.1: bypass resets the FIFO
       this.overrun = false;
     }
