@@ -91,8 +91,10 @@ NOISE_ROWS = 64  # the same for the noise of a row
 WEAR_SETTLE = 256  # rows of watching that set the zero
 WEAR_BLOCK = 16  # rows of which the mean is taken
 WEAR_JUMP = 2.0  # a step from block to block above this is no wear
-WEAR_LIMIT = 4.5  # level that is an alarm
-WEAR_WATCH = 2.0  # level above which nothing is learned
+WEAR_LIMIT = 5.5  # level of a block that is an alarm: nobody can tell a band's first evening from wear
+WEAR_DAY_LIMIT = 2.5  # mean level of a day that is an alarm: in it day and night cancel
+WEAR_HALF_DAY_MS = 43200000
+WEAR_WATCH = 0.4  # conditions stay where they are while a level is above this part of its limit
 WEAR_FLOOR = 0.05  # no input is trusted better than this
 WEAR_WIDEN = 1.25  # a rise that came back makes the limit so much higher than its peak
 

@@ -141,7 +141,7 @@ class Watcher:
     def step(self, row, now_ms):
         """Take one window or row, None if the sensor gave none. Returns the event's name or None.
 
-        ``now_ms`` is not used yet: the learner counts rows.
+        ``now_ms`` is any clock that goes on: wear counts days by it.
         """
         self._reset_row()
         if row is not None:
@@ -153,7 +153,7 @@ class Watcher:
             if self.state in ("commissioning", "relearning"):
                 self._learn_place()
             else:
-                self._watch()
+                self._watch(now_ms)
         if self._waiting:
             self.event = self._waiting.pop(0)
         return self.event
@@ -281,7 +281,7 @@ class Watcher:
 
     # watching
 
-    def _watch(self):
+    def _watch(self, now_ms):
         self._score()
         detector = self._detector
         x = self.features.x
@@ -291,7 +291,7 @@ class Watcher:
         self.verdict = detector.verdict
         if self.verdict != "anomaly":
             self.mode = nearest
-        worn = self.verdict != "anomaly" and self._wear.step(x, self.modes.centers[self.mode])
+        worn = self.verdict != "anomaly" and self._wear.step(x, self.modes.centers[self.mode], now_ms)
         if self.state == "alarm":
             if detector.cleared() and (not self._worn or self._wear.gone):
                 self.state = "watching"
@@ -313,7 +313,7 @@ class Watcher:
         else:
             self.state = "watching"
             self._asked = False
-            if detector.calm and self._wear.highest < defaults.WEAR_WATCH and self._familiar():
+            if detector.calm and self._familiar():
                 self._follow(x)
 
     def _familiar(self):
@@ -334,7 +334,8 @@ class Watcher:
         if self.verdict == "normal":
             self._threshold.follow(self.score)
             drift = self._threshold.drift
-            self.modes.drift[self.modes.learn(x)] = drift
+            if self._wear.highest < defaults.WEAR_WATCH:
+                self.modes.drift[self.modes.learn(x)] = drift
 
     def _decide(self, decision):
         if decision in BY_SHIFT:
