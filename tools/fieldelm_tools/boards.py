@@ -277,12 +277,13 @@ def module(description: Description) -> str:
     """Text of the module `board` that main.py imports on this board."""
     return (
         f'"""{description["title"]}. Generated from boards/{description["name"]}/{FILE}: change that, not this."""\n\n'
-        "from fieldelm import pico_board\n\n\n"
+        "\n"
         "def description():\n"
         '    """The board as a dict; made anew at each call, so that it takes no memory afterwards."""\n'
         f"    return {_literal(description)}\n\n\n"
         "def open(config):\n"
         '    """The board, see fieldelm.pico_board."""\n'
+        "    from fieldelm import pico_board\n\n"  # here: a board whose package is damaged still says which one it is
         "    return pico_board.open(config, description())\n"
     )
 
