@@ -33,7 +33,7 @@ ABLATIONS: dict[str, tuple[tuple[str, float], ...]] = {
     ),
     "refusal of changes that came slowly or grow": (("GROWING", 1e9), ("ABRUPT", 1e9)),
     "expectation of other speeds after a move": (("STALE_SURPLUS", -1e9),),
-    "chart of slow wear": (("WEAR_LIMIT", 1e9), ("WEAR_WATCH", 1e9)),
+    "chart of slow wear": (("WEAR_LIMIT", 1e9), ("WEAR_DAY_LIMIT", 1e9)),
     "rehearsal of other modes": (("REHEARSE", 0),),
     "sifting: strangers are learned, too": (("SIFT_ALIKE", 1e9),),
     "modes: one for all": (("MODE_DISTANCE", 1e6),),
