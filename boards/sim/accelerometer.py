@@ -18,6 +18,8 @@ Flow noise is Student's t with 4 degrees of freedom (heavy tails), by the closed
 import math
 from array import array
 
+from micropython import const
+
 from fieldelm.config import ConfigError
 from machine import BEARING_ORDER, Machine, Random, change
 from script import Cycle, Script
@@ -35,11 +37,11 @@ DEFAULTS = {
     "gravity_z": 1,
 }
 
-_SAMPLING_MA = 0.14  # ADXL345 data sheet, table 1
-_TURN = 1 << 32
-_FLOW_POLE = 400  # of 1024: the spectrum of the flow noise falls above about a tenth of the rate
-_NEIGHBOUR_POLE = 250
-_MOST = (1 << 29) - 1  # that an accumulator takes
+_SAMPLING_MA = const(0.14)  # ADXL345 data sheet, table 1
+_TURN = const(1 << 32)
+_FLOW_POLE = const(400)  # of 1024: the spectrum of the flow noise falls above about a tenth of the rate
+_NEIGHBOUR_POLE = const(250)
+_MOST = const((1 << 29) - 1)  # that an accumulator takes
 
 
 def load_synthesis():

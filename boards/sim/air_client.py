@@ -9,8 +9,10 @@ import socket
 import sys
 from binascii import hexlify
 
-_NODELAY = 1  # TCP_NODELAY, at level IPPROTO_TCP
-_TCP = 6
+from micropython import const
+
+_NODELAY = const(1)  # TCP_NODELAY, at level IPPROTO_TCP
+_TCP = const(6)
 
 
 class AirClient:

@@ -1,5 +1,8 @@
 """A battery that runs down by simulated time and by use."""
 
+from micropython import const
+
+
 # two alkaline AA cells in series on a small load: share of the charge used -> mV; after Energizer's E91 data sheet
 _CURVE = (
     (0.00, 3200),
@@ -12,7 +15,7 @@ _CURVE = (
     (0.95, 1950),
     (1.00, 1600),
 )
-_MA_US_PER_MAH = 3.6e9
+_MA_US_PER_MAH = const(3.6e9)
 
 
 class Battery:

@@ -15,6 +15,8 @@ import json
 import math
 from array import array
 
+from micropython import const
+
 from fieldelm.config import ConfigError
 
 DAMAGES = ("imbalance", "misalignment", "looseness", "blade", "bearing")
@@ -43,12 +45,12 @@ DEFAULTS = {
 TONES = 48
 BEARING_ORDER = 3.585
 # orders of the neighbour's shaft (0: hum) and of its blades, share of its RMS; with its noise the squares add up to one
-NEIGHBOUR_NOISE = 0.707
+_NEIGHBOUR_NOISE = const(0.707)
 _NEIGHBOUR = ((1, 0.35), (0, 0.3))
 _NEIGHBOUR_BLADES = ((1, 0.45), (2, 0.25), (3, 0.15))
-_PEAK = 1.41421356  # of a sine against its RMS
+_PEAK = const(1.41421356)  # of a sine against its RMS
 _RADIAL = (1.0, 0.9, 0.5)  # share of the shaft's forces in x, y (radial) and z (axial)
-_HUM_HZ = 100.0
+_HUM_HZ = const(100.0)
 
 
 class Random:
@@ -150,7 +152,7 @@ class Machine:
         self.tones = 0
         self.flow_g = 0.0
         self.impact_g = 0.0
-        self.neighbour_noise_g = v["neighbour_g"] * NEIGHBOUR_NOISE
+        self.neighbour_noise_g = v["neighbour_g"] * _NEIGHBOUR_NOISE
         self._mount()
         if hz > 0.5:
             self._build_shaft(hz, now_s)

@@ -17,10 +17,12 @@ rows, of int16 (waveform) or float32.
 import struct
 from array import array
 
+from micropython import const
+
 from fieldelm.config import ConfigError
 
 _HEADER = "<4sBBBBIIffif"
-_HEADER_BYTES = 32
+_HEADER_BYTES = const(32)
 _KINDS = ("waveform", "spectrum", "features")
 
 

@@ -5,11 +5,13 @@ Blocking, like its ``lora-sync``: ``send`` returns when the frame has left, ``re
 
 from binascii import unhexlify
 
+from micropython import const
+
 from fieldelm import airtime
 
 # supply current by output power at 3.3 V, dBm -> mA: SX1276 datasheet, table 10 (IDDT_H, IDDT_L); between them linear
 _TX_MA = ((7, 20.0), (13, 29.0), (17, 87.0), (20, 120.0))
-_RX_MA = 11.5  # IDDR_H, at 868 MHz with the high-band receiver
+_RX_MA = const(11.5)  # IDDR_H, at 868 MHz with the high-band receiver
 
 
 def tx_ma(dbm):

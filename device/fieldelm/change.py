@@ -16,10 +16,12 @@ tones, resonances and hum alike, where another speed moves the tones only.
 
 from math import sqrt
 
+from micropython import const
+
 from fieldelm import defaults
 from fieldelm.elm import floats
 
-_TOP = 4  # bands
+_TOP = const(4)  # bands
 
 
 def _sort(values, count):

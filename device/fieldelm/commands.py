@@ -28,6 +28,7 @@ class Commands:
 
     def __init__(self, node):
         self._node = node
+        self._actions = _Actions(node)
         self._record = Record("commands")
         # rows of gateway, sequence, command, result; gateway 0 is a free row
         self._answered = bytearray(5 * _RECENT)
@@ -42,7 +43,7 @@ class Commands:
         node = self._node
         link = node.link
         code, sequence, arguments = link.command()
-        self._sequence = sequence
+        self._actions.sequence = sequence
         gateway = link.answer_gateway
         row = self._answered_row(gateway)
         known = self._answered[row] == gateway and struct.unpack_from("<HB", self._answered, row + 1) == (
@@ -83,26 +84,37 @@ class Commands:
         return 0
 
     def _execute(self, code, arguments):
-        # name of the result; each command is a method of its name
+        # name of the result
         name = codes.COMMANDS[code] if 0 < code < len(codes.COMMANDS) else None
         if name is None:
             return "unknown_command"
         table = payloads.ARGUMENTS[name]
         if len(arguments) != payloads.size(table):
             return "bad_arguments"
-        return getattr(self, "_" + name)(payloads.unpack(table, arguments))
+        try:
+            return getattr(self._actions, name)(payloads.unpack(table, arguments))
+        except MemoryError:  # code that is seldom needed is loaded when it is
+            return "failed"
 
-    def _retrain(self, given):
+
+class _Actions:
+    # what the commands do, each a method of its name: of the arguments makes the name of the result
+
+    def __init__(self, node):
+        self._node = node
+        self.sequence = 0  # of the command
+
+    def retrain(self, given):
         return "ok" if self._node.watcher.retrain() else "not_now"
 
     def _configure(self, values):
         settings = self._node.settings
         return settings.set({settings.number(name): value for name, value in values.items()})
 
-    def _policy(self, given):
+    def policy(self, given):
         return self._configure({"learn.policy": given["policy"]})
 
-    def _interval(self, given):
+    def interval(self, given):
         values = {}
         if given["window_period_s"]:
             values["sense.period_s"] = given["window_period_s"]
@@ -110,43 +122,43 @@ class Commands:
             values["link.heartbeat_s"] = given["heartbeat_s"]
         return self._configure(values)
 
-    def _identify(self, given):
+    def identify(self, given):
         self._node.board.identify(given["seconds"])
         return "ok"
 
-    def _reboot(self, given):
+    def reboot(self, given):
         return "ok"  # the node does it after the answer
 
-    def _commission(self, given):
+    def commission(self, given):
         return "ok" if self._node.watcher.commission() else "not_now"
 
-    def _confirm_change(self, given):
+    def confirm_change(self, given):
         return "ok" if self._node.watcher.confirm_change() else "not_now"
 
-    def _call_fault(self, given):
+    def call_fault(self, given):
         return "ok" if self._node.watcher.call_fault() else "not_now"
 
-    def _service(self, given):
+    def service(self, given):
         self._node.start_service(given["minutes"] * 60000)
         return "ok"
 
-    def _threshold(self, given):
+    def threshold(self, given):
         return self._configure({"learn.threshold_factor": given["factor"]})
 
-    def _trace(self, given):
+    def trace(self, given):
         if given["trace"] >= len(codes.TRACES):
             return "bad_arguments"
-        return "ok" if self._node.start_trace(given["trace"], self._sequence) else "not_now"
+        return "ok" if self._node.start_trace(given["trace"], self.sequence) else "not_now"
 
-    def _config_get(self, given):
+    def config_get(self, given):
         return "ok" if 0 < given["key"] < len(payloads.CONFIG_KEYS) else "bad_arguments"
 
-    def _config_set(self, given):
+    def config_set(self, given):
         if not 0 < given["key"] < len(payloads.CONFIG_KEYS):
             return "bad_arguments"
         return self._node.settings.set({given["key"]: given["value"]})
 
-    def _rotate_key(self, given):
+    def rotate_key(self, given):
         # from the answer to this command on the node uses the new key
         try:
             right = given["slot"] < 2 and self._node.link.keys.rotate(given["slot"], given["new_key"])
@@ -154,14 +166,14 @@ class Commands:
             return "failed"
         return "ok" if right else "bad_arguments"
 
-    def _power(self, given):
+    def power(self, given):
         if problem("radio", "output_power", given["dbm"], self._node.config["radio"]):
             return "bad_arguments"
         self._node.link.set_power(given["dbm"])
         return "ok"
 
-    def _model_get(self, given):
+    def model_get(self, given):
         return self._node.start_transfer().give(given["model"], given["offset"])
 
-    def _model_put(self, given):
+    def model_put(self, given):
         return self._node.start_transfer().take(given["model"], given["total"])

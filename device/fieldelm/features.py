@@ -19,6 +19,8 @@ from array import array
 from binascii import crc32
 from math import exp, log, sqrt
 
+from micropython import const
+
 from fieldelm import defaults, kernels
 from fieldelm.elm import floats
 
@@ -30,8 +32,8 @@ else:
     from fieldelm.float_waveform import FloatWaveform as Waveform
 
 NO_BAND = 255
-_STANDARD_GRAVITY = 9.80665  # m/s^2
-_LEAST = 1e-30  # argument of a logarithm
+_STANDARD_GRAVITY = const(9.80665)  # m/s^2
+_LEAST = const(1e-30)  # argument of a logarithm
 
 
 class FeatureError(ValueError):

@@ -7,9 +7,11 @@ loses by them: docs/explanation/kernels.md.
 from array import array
 from math import sqrt
 
+from micropython import const
+
 from fieldelm import defaults, kernels
 
-X_BITS = 11  # inputs from -16 to 16, in steps of 0.0005: logarithms of amplitude, or standard deviations
+_X_BITS = const(11)  # inputs from -16 to 16, in steps of 0.0005: logarithms of amplitude, or standard deviations
 _mean = array("f", (0.0,))
 
 
@@ -29,7 +31,7 @@ class FixedElm:
 
     MAGIC = b"FEX1"  # of what is stored
 
-    def __init__(self, n, h, seed, delta=defaults.RIDGE, forgetting_factor=defaults.FORGETTING_FACTOR, x_bits=X_BITS):
+    def __init__(self, n, h, seed, delta=defaults.RIDGE, forgetting_factor=defaults.FORGETTING_FACTOR, x_bits=_X_BITS):
         self.n = n
         self.h = h
         self.seed = seed

@@ -18,8 +18,6 @@ _EU868 = (
     (869400, 869650, 100, 27),
     (869700, 870000, 10, 14),
 )
-_US915_DBM = 30
-_MS_AN_HOUR = 3600000
 
 
 def _edges(freq_khz, bw):
@@ -46,7 +44,7 @@ def _limits(plan, freq_khz, bw):
     if plan == "EU868":
         for first, last, share, dbm in _EU868:
             if first * 1000 <= low and high <= last * 1000:
-                return share * _MS_AN_HOUR, dbm
+                return share * 3600000, dbm
         bands = ", ".join(["%g to %g" % (first / 1000, last / 1000) for first, last, _, _ in _EU868])
         raise ValueError(
             '%g MHz, %s kHz wide, is in no band of the plan EU868 (%s MHz): change "freq_khz" or "plan"'
@@ -60,7 +58,7 @@ def _limits(plan, freq_khz, bw):
             )
         if float(bw) < 500:
             raise ValueError('"bw" must be "500": the plan US915 allows a single channel of at least 500 kHz only')
-        return None, _US915_DBM
+        return None, 30
     if plan == "none":
         return None, None
     raise ValueError('"plan" must be one of %s' % ", ".join(PLANS))

@@ -14,13 +14,15 @@ rules using edited data", IEEE Trans. Systems, Man and Cybernetics 2(3), 1972. M
 for it meanwhile. Time: 2,000 distances.
 """
 
+from micropython import const
+
 from fieldelm import defaults
 
 MOST = 64  # rows
-_AROUND = 8
+_AROUND = const(8)
 MARKS = MOST // 8 + 3  # bytes a row beside its inputs: which are alike; how many, of all and of those around; marks
-_SUSPECTED = 1
-_STRANGER = 2
+_SUSPECTED = const(1)
+_STRANGER = const(2)
 
 
 class Sift:

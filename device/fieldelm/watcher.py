@@ -15,6 +15,8 @@ States and events are those of ``codes.py``. The way through them:
 A row has at most one event; a second one comes with the next row.
 """
 
+from micropython import const
+
 from fieldelm import defaults
 from fieldelm.codes import POLICIES
 from fieldelm.detector import Detector, ones
@@ -28,9 +30,9 @@ from fieldelm.threshold import Threshold
 from fieldelm.wear import Wear
 
 _NAN = float("nan")
-_ALARM = 1  # flags of a stored learner
-_UNCONFIRMED = 2
-_WORN = 4
+_ALARM = const(1)  # flags of a stored learner
+_UNCONFIRMED = const(2)
+_WORN = const(4)
 _FULL_BUDGET = defaults.UPDATE_BURST * defaults.UPDATE_EVERY_ROWS
 
 

@@ -29,7 +29,7 @@ QUICK = {
 class Place:
     """An air with a gateway and one node."""
 
-    def __init__(self, folder, air):
+    def __init__(self, folder, air, quick=QUICK):
         self.folder = folder
         self.toml = folder / "gateway.toml"
         self.toml.write_text(
@@ -40,7 +40,7 @@ class Place:
         self.gateway = Gateway(config)
         self.gateway.start()
         self.said = []
-        sections = QUICK | {"options": {"air": air.address, "name": "fan", "x": 50.0}}
+        sections = quick | {"options": {"air": air.address, "name": "fan", "x": 50.0}}
         self.made = provision(folder / "g.db", folder / "nodes", "fan", gateway=config, sections=sections)
         self.node = SimNode(self.made.folder, self.made.config, self.said.append)
         self.node.start()
@@ -104,6 +104,19 @@ def place(tmp_path):
         yield place
         place.close()
         assert place.gateway.failure is None
+
+
+def test_a_node_of_the_usual_size_has_room_for_the_code_of_commands(tmp_path):
+    usual = {"radio": {"sf": 7}, "sense": {"period_s": 4}, "learn": {"train_rows": 16}, "link": {"heartbeat_s": 20}}
+    with AirServer(AirOptions(expect_nodes=2, expect_gateways=1)) as air:
+        place = Place(tmp_path, air, usual)
+        place.until(lambda: place.heard("event", event="commissioned"))
+        assert place.ask("identify", seconds=300)["status"] == "ok"
+        assert place.ask("config_get", key="sense.period_s")["status"] == "ok"
+        assert place.ask("trace", seconds=300)["status"] == "ok"
+        place.until(lambda: place.heard("sent", type="TRACE", acked=True))
+        place.close()
+        assert place.gateway.failure is None and not [line for line in place.said if not isinstance(line, dict)]
 
 
 def test_keys_are_rotated_again_and_again_while_every_other_frame_is_lost(tmp_path):

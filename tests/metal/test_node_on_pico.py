@@ -220,7 +220,7 @@ def test_app_that_fails_is_written_down_and_started_again(emulate):
     port.until("RuntimeError: unthought of")
     began = port.seconds()
     port.said = b""
-    port.until('"cause": "watchdog"')
+    port.until('"cause": "failed"')
     assert 29 < port.seconds() - began < 35
     port.prompt()
     assert "unthought of" in port.run("print(open('errors.txt').read())")
