@@ -93,6 +93,43 @@ def test_who_connects_and_asks_nothing_does_not_keep_others_out(world):
             one.close()
 
 
+def _connect(world, host="127.0.0.1"):
+    return socket.create_connection(("127.0.0.1", world.port), 20, (host, 0))
+
+
+def test_half_a_request_on_a_connection_that_was_kept_holds_it_no_longer_than_a_first_one(world):
+    with _connect(world) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        time.sleep(0.2)
+        connection.recv(65_536)
+        connection.sendall(b"GET /healthz HT")
+        assert connection.recv(1) == b""  # within the 20 s of `_connect`
+
+
+@pytest.mark.parametrize("hosts", [["127.0.0.1"] * 65, ["127.0.0.2"] * 55 + ["127.0.0.3"] * 50])
+def test_pages_that_take_all_connections_do_not_hide_whether_the_gateway_is_well(world, hosts):
+    pages = [_connect(world, host) for host in hosts]
+    try:
+        codes = []
+        for page in pages:
+            page.sendall(b"GET /api/live HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            codes.append(page.recv(12))
+        assert codes.count(b"HTTP/1.1 200") >= 60
+        assert codes.count(b"HTTP/1.1 503") == 5
+        assert codes.count(b"HTTP/1.1 200") + 5 == len(pages)
+        for _ in range(15):
+            assert _ask(world, "/healthz") == 200
+        with _connect(world, hosts[0]) as page:
+            page.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\nGET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            said = b"".join(iter(lambda: page.recv(65_536), b""))
+            assert said.startswith(b"HTTP/1.1 200")
+            assert b"503" in said  # and nothing else is served there
+    finally:
+        for page in pages:
+            page.close()
+
+
 def test_a_browser_that_was_refused_comes_back_to_the_stream(world):
     browser = open_browser()
     try:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .. import database
@@ -25,9 +27,11 @@ from .hub import Hub
 log = logging.getLogger(__name__)
 
 _TRY_AGAIN_S = 10.0
-_REQUEST_S = 5.0
+_LOOK_S = 2.5  # a request takes no longer, and at most twice as long
+_HEALTH_S = 2.0
 _MOST = 100  # connections
 _MOST_OF_ONE = 60
+_MOST_BEYOND = 10
 
 
 def token_path(config: GatewayConfig) -> Path:
@@ -58,20 +62,46 @@ def read_token(config: GatewayConfig) -> str:
 
 
 class _Protocol(H11Protocol):
-    """HTTP that nobody can keep from others: who asks nothing is hung up on, and one address has not all the connections."""
+    """HTTP that nobody can keep from others: who asks nothing is hung up on, and one address has not all the connections.
+
+    Whoever supervises is always answered: some connections more are taken, for `/healthz` only.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         others = [one.client for one in self.connections if isinstance(one, _Protocol)]
         neighbours = [one for one in others if one and self.client and one[0] == self.client[0]]
-        if len(neighbours) > _MOST_OF_ONE:
+        beyond = max(len(others) - _MOST, len(neighbours) - _MOST_OF_ONE)
+        if beyond > _MOST_BEYOND:
             transport.close()
+        elif beyond > 0:
+            self.app = _health_only(self.app)
+            self.loop.call_later(_HEALTH_S, transport.close)
         else:
-            self.loop.call_later(_REQUEST_S, self._look)
+            self.loop.call_later(_LOOK_S, self._look)
 
-    def _look(self) -> None:
-        if self.cycle is None:  # no request has come
+    def _look(self, has_waited: bool = False) -> None:
+        if self.transport.is_closing():
+            return
+        waits = True  # no request has come
+        if (
+            self.cycle is not None
+        ):  # a part of one has, on a connection that was kept: that ends the time it is kept for
+            waits = self.cycle.response_complete and self.timeout_keep_alive_task is None
+        if waits and has_waited:
             self.transport.close()
+        else:
+            self.loop.call_later(_LOOK_S, self._look, waits)
+
+
+_TOO_MANY = PlainTextResponse("too many connections: close some pages of this gateway\n", 503, {"connection": "close"})
+
+
+def _health_only(app: ASGIApp) -> ASGIApp:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await (app if scope["path"] == "/healthz" else _TOO_MANY)(scope, receive, send)
+
+    return answer
 
 
 class Dashboard:
@@ -147,7 +177,6 @@ class Dashboard:
                 server_header=False,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=1,
-                limit_concurrency=_MOST,
             )
         )
         farewell = asyncio.create_task(self._watch(server, hub))
