@@ -233,6 +233,23 @@ def test_silent_or_wrong_chip_is_named():
     assert chip.sent[1][2] == b"free"
 
 
+def test_busy_that_stays_high_names_the_command_that_was_sent_last():
+    for command in (0x80, 0x89, 0x86, 0x0E, 0x83):  # standby, calibration, frequency, payload, transmission
+        rig = Rig(mv=1800)
+        time, chip, spi, modem = rig.parts()
+        chip.power_on()
+        time.sleep_ms(10)
+        execute = chip._execute
+
+        def hangs(data):
+            execute(data)
+            if data[0] == command:
+                rig.busy.stuck = 1
+
+        chip._execute = hangs
+        fails(lambda: modem.send(b"x"), "BUSY stays high (last command 0x%02X)" % command)
+
+
 def test_chip_that_restarted_is_set_up_again():
     time, chip, spi, modem = _rig()
     chip.power_on()

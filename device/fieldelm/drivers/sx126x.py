@@ -244,8 +244,7 @@ class SX126x(SX126xBus):
         self._write(_TX_MODULATION, quality & 0xFB if self.bw == "500" else quality | 0x04)
         self._buffer[0] = _WRITE_BUFFER
         self._buffer[1] = 0
-        self._ready()
-        self._cs(0)
+        self._select()
         self._spi.write(self._parts[2])
         self._spi.write(packet)
         self._cs(1)
@@ -295,8 +294,7 @@ class SX126x(SX126xBus):
         self._buffer[0] = _READ_BUFFER
         self._buffer[1] = self._at
         self._buffer[2] = 0
-        self._ready()
-        self._cs(0)
+        self._select()
         self._spi.write(self._parts[3])
         self._spi.readinto(packet)
         self._cs(1)

@@ -39,6 +39,7 @@ class SX126xBus(LoraModem):
         self._asleep = False
         self._buffer = memoryview(bytearray(10))  # the command, and then the answer
         self._parts = [self._buffer[:n] for n in range(10)]  # made once: a slice is a new object
+        self._command = 0  # that was sent last
         super().__init__(dio1)
         cs(1)
 
@@ -52,7 +53,7 @@ class SX126xBus(LoraModem):
         while self._busy():
             if time.ticks_diff(time.ticks_ms(), started) > self._busy_ms:
                 self._fail(
-                    "BUSY stays high (last command 0x%02X)" % self._buffer[0],
+                    "BUSY stays high (last command 0x%02X)" % self._command,
                     "the BUSY, reset and SPI wires, the supply, and the TCXO voltage of the board's description",
                 )
 
@@ -62,13 +63,18 @@ class SX126xBus(LoraModem):
         time.sleep_us(100)
         self._cs(1)
 
+    def _select(self):
+        # the chip takes the command in the buffer
+        self._ready()
+        self._command = self._buffer[0]
+        self._cs(0)
+
     def _transfer(self, length):
         # the bytes of the command are in the buffer, and then those of the answer
         if self._asleep:
             self._asleep = False
             self._knock()
-        self._ready()
-        self._cs(0)
+        self._select()
         part = self._parts[length]
         self._spi.write_readinto(part, part)
         self._cs(1)
