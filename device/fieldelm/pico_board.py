@@ -156,7 +156,10 @@ class Board:
     def __init__(self, description):
         self.name = description["name"]
         self._description = description
-        self._control = _WATCHDOG_RP2350 if description["chip"] == "rp2350" else _WATCHDOG_RP2040
+        chip = description["chip"]
+        if chip not in ("rp2040", "rp2350"):  # what is the one's watchdog is the other's USB clock
+            raise ValueError('"chip" must be rp2040 or rp2350, not %s' % chip)
+        self._control = _WATCHDOG_RP2350 if chip == "rp2350" else _WATCHDOG_RP2040
         self.boot_cause = self._cause()
         self.problems = []
         self.reports_fault = None

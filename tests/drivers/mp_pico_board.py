@@ -169,6 +169,18 @@ def test_description_in_the_file_system_mends_a_pin():
     fails(rig.open, "board.json", "cs", "mend or delete")
 
 
+def test_chip_that_is_not_known_is_named_and_nothing_is_written_to_it():
+    # at the RP2040's watchdog an RP2350 has the clock of its USB
+    for chip in ("RP2350", "rp2040b", None):
+        rig = Rig()
+        before = dict(rig.machine.memory)
+        fails(lambda: rig.open(description=dict(PICO, chip=chip)), "board.json", "chip", "rp2040 or rp2350", "mend or")
+        assert rig.machine.memory == before, rig.machine.memory
+    rig = Rig()
+    assert rig.open(description=dict(PICO, chip="rp2350")).boot_cause == 1
+    assert 0x400D800C in rig.machine.memory and 0x4005800C not in rig.machine.memory
+
+
 def test_safe_mode_pin():
     rig = Rig()
     from fieldelm import pico_board
@@ -197,7 +209,9 @@ def test_light_sleep_only_without_a_computer_and_in_slices():
     before = rig.time.us
     board.clock.sleep_ms(60000)
     assert machine.wakes == 20 and abs(rig.time.us - before - 60000000) < 20000
-    assert [entry[:2] for entry in machine.log[-2:]] == [("spi", 1), ("spi", 0)]  # the speed is set again
+    for (bus, number, settings), mode in zip(machine.log[-2:], (0, 1)):  # the speed is set again
+        assert (bus, number) == ("spi", 1 - mode) and settings["baudrate"] == 4000000, (number, settings)
+        assert settings["polarity"] == settings["phase"] == mode, (number, settings)
     machine.memory[0x50110000] = 7  # a computer has given us an address
     board.clock.sleep_ms(60000)
     assert machine.wakes == 20
