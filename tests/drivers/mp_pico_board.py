@@ -171,12 +171,11 @@ def test_description_in_the_file_system_mends_a_pin():
 
 def test_chip_that_is_not_known_is_named_and_nothing_is_written_to_it():
     # at the RP2040's watchdog an RP2350 has the clock of its USB
+    rig = Rig()
+    before = dict(rig.machine.memory)
     for chip in ("RP2350", "rp2040b", None):
-        rig = Rig()
-        before = dict(rig.machine.memory)
         fails(lambda: rig.open(description=dict(PICO, chip=chip)), "board.json", "chip", "rp2040 or rp2350", "mend or")
         assert rig.machine.memory == before, rig.machine.memory
-    rig = Rig()
     assert rig.open(description=dict(PICO, chip="rp2350")).boot_cause == 1
     assert 0x400D800C in rig.machine.memory and 0x4005800C not in rig.machine.memory
 
