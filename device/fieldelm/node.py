@@ -356,14 +356,13 @@ class Node:
         except ValueError:
             return 0
         try:
-            answer = self._send(frame.RESPONSE, "RESPONSE", end, True, duty.WARNING)
-        finally:
+            return self._send(frame.RESPONSE, "RESPONSE", end, True, duty.WARNING)
+        finally:  # whatever the radio says: the same command again is answered only
             if done == "rotate_key":
                 self.link.use_key()
-        if done == "reboot":
-            self.save_model()
-            self.board.reboot()
-        return answer
+            elif done == "reboot":
+                self.save_model()
+                self.board.reboot()
 
     # what commands change
 

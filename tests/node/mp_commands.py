@@ -3,7 +3,7 @@
 import gc
 from binascii import hexlify, unhexlify
 
-from bench import KEY, Board, configuration, silence
+from bench import KEY, Board, Reboot, configuration, silence
 
 from fieldelm import codes, frame, payloads
 from fieldelm.ccm import Ccm
@@ -366,3 +366,24 @@ def test_a_value_that_flash_cannot_keep_is_not_in_force_either():
     del node.settings._record.store
     assert _tell(board, node, "config_set", {"key": number, "value": 600}, 2)[0] == "ok"
     assert node.settings.get(number) == 600 and node.heartbeat_ms == 600000
+
+
+def test_reboot_is_done_even_if_the_radio_fails_while_it_is_answered():
+    board, node = _node()
+    _queue(board, node, "reboot", {}, 4)
+    command = board.gateway.answers[0]
+
+    def breaks(gateway, header, payload):
+        board.radio.broken = True
+        return command(gateway, header, payload)
+
+    board.gateway.answers = [breaks]
+    try:
+        node.talk()
+    except Reboot:
+        pass
+    else:
+        raise AssertionError("it goes on, and would answer the same command again with ok")
+    board.radio.broken = False
+    board, node = _node(board)
+    assert _tell(board, node, "reboot", {}, 4) == ("ok", b"")  # the gateway has not heard: no second restart
