@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -165,6 +166,28 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+
+def check(connection: sqlite3.Connection, path: Path, seconds: float) -> bool:
+    """Read all of it, the small tables first, for so long; return whether that was enough. Raises DamagedError."""
+    timer = threading.Timer(seconds, connection.interrupt)
+    timer.start()
+    try:
+        tables = (
+            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name IN ('event', 'history', 'frame'), name"
+        )
+        for (table,) in connection.execute(tables).fetchall():
+            problem: str = connection.execute(f"PRAGMA quick_check({table})").fetchone()[0]
+            if problem != "ok":
+                raise DamagedError(f"{path} is damaged ({problem.splitlines()[-1]}): move it away, then {RECOVERY}")
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorname", "") != "SQLITE_INTERRUPT":
+            raise explain(path, error) from None
+        return False
+    finally:
+        timer.cancel()
+        timer.join()
+    return True
 
 
 @contextmanager

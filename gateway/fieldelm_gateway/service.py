@@ -35,6 +35,8 @@ _FLUSH_S = 3.0
 _LOOK_S = 0.2
 _COMMIT_S = 5.0
 _STUCK_S = 10.0
+_CHECK_S = 5.0
+"""for finding damage at the start: nodes repeat for longer what is not answered; 263 MB take 0.2 s on a PC"""
 _SWITCH_S = 0.0005
 """Python's threads give way after 5 ms by default: an answer that waits for its turn ten times would be late"""
 _COLLECTIONS = (700, 10, 1000)
@@ -72,6 +74,8 @@ class Gateway:
         with contextlib.ExitStack() as opened:  # all of it is let go of if a part of it cannot be used
             opened.enter_context(database.lock(path))
             self._store = opened.enter_context(contextlib.closing(Store(path, create=True, locked=True)))
+            if not self._store.check(_CHECK_S):
+                log.info("the log is long: whether all of it can be read is not looked at now")
             self.config = config = numbers.claim(self._store, config)
             self._open(config, opened)
             self._opened = opened.pop_all()

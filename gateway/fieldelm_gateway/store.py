@@ -33,6 +33,10 @@ class Store:
         """Let go of the file."""
         self._connection.close()
 
+    def check(self, seconds: float) -> bool:
+        """Read all of it, for so long at the most; return whether that was enough. Raises DamagedError."""
+        return database.check(self._connection, self.path, seconds)
+
     def query(self, sql: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         """Rows of a question; they have the columns' names."""
         return self._rows(sql, values)

@@ -29,7 +29,7 @@ from fieldelm_gateway import (
 )
 from fieldelm_gateway.clock import HostClock
 from fieldelm_gateway.dashboard.server import read_token
-from fieldelm_gateway.errors import DatabaseError, DatabaseUnavailableError, UsageError
+from fieldelm_gateway.errors import DamagedError, DatabaseError, DatabaseUnavailableError, UsageError
 from fieldelm_gateway.publisher import Published, Publisher
 from fieldelm_gateway.requests import Request
 from fieldelm_gateway.rows import Command
@@ -102,8 +102,15 @@ def test_a_request_that_meets_a_fault_in_the_program_is_refused_once_and_the_rou
 # a damaged database
 
 
-@pytest.mark.parametrize("table", ["node", "node_key", "command", "inbox", "model", "setting", "airtime"])
-def test_a_database_that_is_damaged_in_any_table_is_recovered_at_the_start(tmp_path, table):
+def _tables():
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        for _, sql in database.migrations():
+            connection.executescript(sql)
+        return [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE rootpage ORDER BY name")]
+
+
+@pytest.mark.parametrize("table", _tables())
+def test_a_database_that_is_damaged_in_any_table_or_index_is_recovered_at_the_start(tmp_path, table):
     config, _ = _config(tmp_path)
     path = config.database_path()
     made = [provision(path, tmp_path / "nodes", f"fan-{number}") for number in range(3)]
@@ -122,8 +129,33 @@ def test_a_database_that_is_damaged_in_any_table_is_recovered_at_the_start(tmp_p
             assert {node.eui for node in gateway.core.state.rows.values()} == {one.eui for one in made}
         finally:
             gateway.stop()
-    if table != "airtime":  # which is only read when something is to be answered
-        assert list(tmp_path.glob("gateway.db.damaged-*"))
+    assert len(list(tmp_path.glob("gateway.db.damaged-*[0-9]"))) == 1, "and only the first time"
+
+
+def test_damage_in_the_middle_of_the_log_is_found_at_the_start_if_there_is_time(tmp_path):
+    config, _ = _config(tmp_path)
+    path = config.database_path()
+    provision(path, tmp_path / "nodes", "fan")
+    with contextlib.closing(Store(path)) as store:
+        with store.transaction():
+            row = (1, 0, 1, "radio", 1, 0, 0, -80, 5.0, b"\xcc" * 200, "accepted")
+            marks = ", ".join("?" * len(row))
+            store.write_many(f"INSERT INTO frame VALUES (NULL, {marks})", [row] * 100_000)
+        assert store.check(60) is True
+        assert store.check(0.005) is False
+    backup.write_daily(path)
+    content = bytearray(path.read_bytes())
+    middle = content.index(b"\xcc" * 200, len(content) // 2) // 4096 * 4096
+    content[middle : middle + 4096] = b"\xaa" * 4096
+    path.write_bytes(content)
+    with contextlib.closing(Store(path)) as store:
+        with pytest.raises(DamagedError, match=r"is damaged.*: move it away") as found:
+            store.check(60)
+        assert "\n" not in str(found.value)
+        assert store.check(0.005) is False
+        assert len(store.nodes()) == 1
+    service._start(config).stop()
+    assert list(tmp_path.glob("gateway.db.damaged-*"))
 
 
 def test_what_cannot_be_used_at_the_start_is_let_go_of(tmp_path):
