@@ -11,15 +11,13 @@ import sys
 def open_board(path, open):
     """Read the configuration and open its board: (settings, ``open(settings)``). Raises fieldelm.config.ConfigError.
 
-    The checks are needed once, so they do not stay in memory.
+    Whether it is the right board the board says. The checks are needed once, so they do not stay in memory.
     """
     import fieldelm
     from fieldelm import config
 
     settings = config.load(path)
     board = open(settings)
-    if settings["board"] != board.name:
-        raise config.ConfigError('%s: "board" is "%s", but this is "%s"' % (path, settings["board"], board.name))
     del config, fieldelm.config, sys.modules["fieldelm.config"]
     if "fieldelm.memory" in sys.modules:  # a modem needs none of it
         del fieldelm.memory, sys.modules["fieldelm.memory"]

@@ -75,6 +75,10 @@ class Board:
     name = name
 
     def __init__(self, config):
+        if config["board"] != name:
+            raise ConfigError(
+                '"board" is %s, but this is %s: run it with that board\'s firmware' % (config["board"], name)
+            )
         options = config["options"]
         for key in options:
             if key not in _KEYS:

@@ -27,6 +27,7 @@ def run(script: str, *arguments: str, cwd: Path, code: int = 0, heap: str = "192
 
 def configuration(**options: Any) -> dict[str, Any]:
     return {
+        "board": "sim",
         "eui": "0200000000000001",
         "sense": {"kind": "waveform", "rate_hz": RATE_HZ, "samples": SAMPLES},
         "radio": {"freq_khz": 868100, "sf": 9, "bw": "125", "coding_rate": 5, "preamble_len": 8, "output_power": 14},

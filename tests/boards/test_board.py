@@ -9,6 +9,7 @@ import pytest
 from air_clients import Gateway, Node
 from on_micropython import HERE, configuration, run
 
+from fieldelm_tools import environment
 from fieldelm_tools.air import AirOptions, AirServer, Propagation
 from fieldelm_tools.simnode import SimNode
 
@@ -107,6 +108,20 @@ def test_identify_says_so(tmp_path):
 
 def test_reboot_asks_to_be_started_again(tmp_path):
     assert board(tmp_path, "reboot", code=64)[0]["cause"] == 1
+
+
+def test_a_configuration_for_another_board_is_refused_before_it_joins_the_air(tmp_path):
+    config = {
+        "schema": 1,
+        "board": "rpi_pico",
+        "eui": "0200000000000001",
+        "node_id": 7,
+        "keys": {"0": "00" * 16},
+        "options": {"air": "nowhere:1"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    said = run(str(environment.repository_root() / "device" / "main.py"), cwd=tmp_path, code=2)
+    assert said == 'fieldelm: "board" is rpi_pico, but this is sim: run it with that board\'s firmware\n'
 
 
 def test_an_air_that_goes_away_ends_the_node_with_one_line(tmp_path):
