@@ -63,9 +63,12 @@ def received(state: State, batch: Batch, verified: Verified, uplink: Uplink) -> 
 
 def _keep(state: State, batch: Batch, node: Node, part: Part, uplink: Uplink) -> None:
     now_ms = uplink.received.epoch_ms
-    row = state.store.model(part.model) or ModelRow(
-        model=part.model, node=node.row, eui=node.eui, name=node.name, total=part.total, data=b"", begun_ms=now_ms
-    )
+    earlier = next((row for row in reversed(batch.writes.models) if row.model == part.model), None)
+    row = earlier or state.store.model(part.model)
+    if row is None:
+        row = ModelRow(
+            model=part.model, node=node.row, eui=node.eui, name=node.name, total=part.total, data=b"", begun_ms=now_ms
+        )
     if row.complete or part.total != row.total:
         return
     data = row.data
@@ -109,11 +112,13 @@ def remind(state: State, batch: Batch, node: Node, now_ms: int) -> None:
     """A node speaks whose copy has stopped halfway: ask it for the rest."""
     if not batch.copying.get(node.row, node.row in state.copying):
         return
-    rows = [row for row in state.store.models(node.row) if not row.complete and row.reminders < _REMINDERS]
+    of_round = [row for row in batch.writes.models if row.node == node.row]
+    known = {row.model: row for row in [*reversed(state.store.models(node.row)), *of_round]}
+    rows = [row for row in reversed(known.values()) if not row.complete and row.reminders < _REMINDERS]
     if not rows:
         batch.copying[node.row] = False
         return
-    row = rows[0]
+    row = rows[0]  # heard just now, if it was asked for in this round
     if now_ms - row.heard_ms < _STALLED_MS or state.waiting.has(node.row, GET):
         return
     batch.writes.models.append(dataclasses.replace(row, heard_ms=now_ms, reminders=row.reminders + 1))

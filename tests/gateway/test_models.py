@@ -74,6 +74,26 @@ def test_fragments_make_a_copy_and_the_copy_goes_to_another_node(bench, command_
     assert code == 0 and f"{NAME:08x}" in text and "fan-1" in text and f"{len(MODEL)} of {len(MODEL)} bytes" in text
 
 
+def test_fragments_that_are_handled_in_one_round_are_all_kept(bench):
+    # as after a commit that took long: each is acknowledged, so the node sends none of them again
+    node = bench.node()
+    frames = [model_frame(node, "fragment", at, MODEL[at : at + 200]) for at in range(0, len(MODEL), 200)]
+    assert None not in bench.hear_all(frames)
+    assert bench.store.model(NAME).data == MODEL
+
+
+def test_a_copy_that_stopped_halfway_is_asked_for_once_in_a_round(bench):
+    node = bench.node()
+    send(bench, node, 0, 400)
+    bench.tick(3_600_000)
+    bench.hear_all([node.status(), node.status()])
+    assert len(bench.store.commands_waiting()) == 1
+    assert bench.store.model(NAME).reminders == 1
+    bench.tick(3_600_000)
+    bench.hear_all([model_frame(node, "fragment", 400, MODEL[400:600]), node.status()])
+    assert bench.store.model(NAME).data == MODEL[:600]
+
+
 def test_a_copy_survives_the_gateways_restart_halfway_and_goes_on(bench):
     node = bench.node()
     send(bench, node, 0, 400)
