@@ -57,6 +57,8 @@ WRONG = [
     ("default.radio", "lora", "default.radio must be one of sx1276, sx1262, not lora"),
     ("name", "pico", "make them the same"),
     ("chip", "esp32", "chip must be"),
+    ("flash_mb", 3, "flash_mb must be one of 2, 4, 8, 16"),
+    ("flash_mb", None, "key flash_mb is missing"),
     ("schema", 2, "schema must be 1"),
     ("tested", "", "tested must be a text"),
     ("colour", "green", "unknown key colour"),

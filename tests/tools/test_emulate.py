@@ -63,6 +63,7 @@ def test_the_picture_in_the_documentation_shows_what_the_board_says():
         (("--nodes", "9"), "--nodes 9"),
         (("--nodes", "0"), "--nodes 0"),
         (("--board", "rpi_pico2"), "RP2350 cannot be emulated"),
+        (("--board", "adafruit_feather_rp2040_rfm95", "--firmware", "none.uf2"), "larger than the 2 MB"),
         (("--board", "nix"), "there is no boards/nix"),
         (("--pace", "0"), "--pace 0"),
         (("--set", "sense"), "write SECTION.KEY=VALUE"),

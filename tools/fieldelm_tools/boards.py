@@ -25,12 +25,14 @@ FILE = "board.json"
 SCHEMA = 1
 PINS = range(30)
 ADC_PINS = range(26, 30)
+FLASH_MB = (2, 4, 8, 16)
 
 _TOP = {
     "schema",
     "name",
     "title",
     "chip",
+    "flash_mb",
     "micropython_board",
     "tested",
     "header",
@@ -103,6 +105,8 @@ def problems(description: Any, name: str) -> list[str]:
         found.append(f'name is "{description["name"]}", the folder is "{name}": make them the same')
     if description["chip"] not in ("rp2040", "rp2350"):
         found.append("chip must be rp2040 or rp2350")
+    if description["flash_mb"] not in FLASH_MB:
+        found.append(f"flash_mb must be one of {', '.join(map(str, FLASH_MB))}")
     if description["header"] not in ("pico", "gpio"):
         found.append("header must be pico or gpio")
     for key in ("title", "micropython_board", "tested"):
@@ -290,7 +294,7 @@ def module(description: Description) -> str:
 
 def _literal(description: Description) -> str:
     # titles and remarks are for people who read documents
-    unused = {"schema", "title", "micropython_board", "tested", "header", "note", "on_board"}
+    unused = {"schema", "title", "flash_mb", "micropython_board", "tested", "header", "note", "on_board"}
 
     def kept(value: Any) -> Any:
         return (

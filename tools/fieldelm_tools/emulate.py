@@ -30,7 +30,7 @@ from .provision_device import Order, Row
 MODEM = "modem"
 MARK = ".fieldelm-emulate"
 MOST_NODES = 8
-FLASH_BYTES = 2 * 1024 * 1024
+FLASH_MB = 2
 BATTERY_VOLTS = 3.9
 # what an accelerometer on a small fan feels, g: turning, blades and their harmonic, the bearing, noise
 HEALTHY = [(0, 24.6, 0.06), (1, 24.6, 0.05), (0, 172.0, 0.04), (2, 172.0, 0.06), (2, 344.0, 0.02), (1, 480.0, 0.01)]
@@ -189,16 +189,15 @@ def _firmware(given: Path | None, name: str, board: boards.Description) -> Path:
         raise UsageError(
             f"--board {name}: an {board['chip'].upper()} cannot be emulated: choose a board with an RP2040"
         )
+    if board["flash_mb"] > FLASH_MB:
+        raise UsageError(
+            f"--board {name}: its flash is larger than the {FLASH_MB} MB that are emulated: choose rpi_pico"
+        )
     if given is not None:
         if flash_volume.chip_of(given) != "rp2040":
             raise UsageError(f"{given} is not for the RP2040, which is what is emulated")
         return given.resolve()
-    built = firmware.build(name)
-    memory = built.report["memory"]
-    assert isinstance(memory, dict)
-    if memory["flash_used"] + memory["flash_free"] + memory["file_system"] > FLASH_BYTES:
-        raise UsageError(f"--board {name}: its flash is larger than the 2 MB that are emulated: choose rpi_pico")
-    return built.uf2
+    return firmware.build(name).uf2
 
 
 def prepare(out: Path, *, fresh: bool) -> None:
