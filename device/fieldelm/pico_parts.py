@@ -83,7 +83,7 @@ def radio(config, description, buses, board):
         from fieldelm.drivers.sx127x import SX127x
 
         modem = SX127x(spi, cs, _input(d.get("dio0")), reset=reset)
-        modem.tx_ant = d.get("tx_ant", "PA_BOOST")
+        modem.tx_ant = d.get("tx_ant", modem.tx_ant)
         return modem
     if chip not in ("sx1261", "sx1262"):
         raise ConfigError("radio chip %s is not known" % chip)

@@ -26,7 +26,7 @@ def modem(d, spi, pins):
             'options: "driver" is "lora", but that package is not on the board: mpremote mip install lora-sync lora-%sx'
             % d["chip"][:-1]
         )
-    settings = {"crc_en": True}  # the package's default depends on the chip
+    settings = {"crc_en": True}  # the package's defaults depend on the chip, and are not our drivers'
     if chip.startswith("SX127"):
         settings["tx_ant"] = d.get("tx_ant", "PA_BOOST")
     irq = pins.get("dio0", pins.get("dio1"))
@@ -69,7 +69,7 @@ class LoraPackage:
     def __init__(self, name, make, settings, irq=None):
         self.NAME = name
         self.on_wait = None
-        self.output_power = 14
+        self.output_power = None  # as configured
         self.restarts = 0
         self.start_ms = 0
         self._make = make
@@ -109,7 +109,7 @@ class LoraPackage:
     def configure(self, lora_cfg):
         """Change settings (the package's keys). Raises ValueError, and OSError if the chip fails."""
         self._settings.update(lora_cfg)
-        self.output_power = self._settings.get("output_power", self.output_power)
+        self.output_power = self._settings.get("output_power")
         if self._modem is not None:
             self._do("standby")
         self._do("configure", lora_cfg)
