@@ -656,6 +656,30 @@ def test_a_node_that_is_added_with_another_key_begins_anew(bench):
     assert node.open(bench.hear(node.hello()))[0] == frame.ACK
 
 
+def test_each_key_of_a_removed_node_has_counters_of_its_own(bench):
+    node = bench.node()
+    path = bench.folder / "nodes" / "fan" / "config.json"
+    cards = [json.loads(path.read_text()) | {"keys": {"0": key.hex()}} for key in (node.key, bytes(range(16)))]
+
+    def speak(card, number):
+        node.use_key(0, bytes.fromhex(card["keys"]["0"]))
+        node.counter = node.sequence = number
+        return node.alert()
+
+    bench.tick()
+    heard = speak(cards[0], 1000)
+    assert bench.hear(heard) is not None
+    # for a day it has another key, whose counters begin anew
+    for card, number, is_known in ((cards[1], 0, False), (cards[1], 1, True), (cards[0], 1001, True)):
+        command_line(bench, "node", "remove", "fan", "--yes")
+        path.write_text(json.dumps(card))
+        said = command_line(bench, "node", "add", path)
+        assert ("another number" not in said) is is_known
+        bench.tick()
+        assert bench.hear(speak(card, number)) is not None, "it is heard, though the other key has got further"
+    assert bench.hear(heard) is None
+
+
 def test_a_removed_node_that_is_imported_again_is_not_taken_back_in_time(two, tmp_path):
     one, other = two
     node = one.node()
