@@ -13,7 +13,7 @@ from .alarm import Alarm, Mark
 from .clock import Instant, rfc3339
 from .config import GatewayConfig
 from .errors import RequestError, UsageError
-from .nodes import MOST_NAME, Node, usable_location, usable_name
+from .nodes import MOST_NAME, Node, is_meant, usable_location, usable_name
 from .requests import Request
 from .rows import REST, Command, MaintenanceRow
 from .state import Batch, State
@@ -157,7 +157,7 @@ def _describe(nodes: Iterable[Node], node: Node, given: Mapping[str, Any], _by: 
     if not usable_name(name):
         raise RequestError(f"name must be a text of 1 to {MOST_NAME} printable characters")
     others = (other for other in nodes if other.row != node.row)
-    if name != node.name and any(name in (other.name, other.eui, str(other.node_id)) for other in others):
+    if name != node.name and any(is_meant(other, name) for other in others):
         raise RequestError(f"another node is called {name!r}, or has it as its EUI or node id")
     location = given.get("location", node.location)
     if not usable_location(location):

@@ -114,9 +114,14 @@ def find(nodes: Iterable[Node], wanted: str) -> Node | None:
         if node.name == wanted:
             return node
     for node in nodes:
-        if wanted.lower() == node.eui or wanted == str(node.node_id):
+        if is_meant(node, wanted):
             return node
     return None
+
+
+def is_meant(node: Node, wanted: str) -> bool:
+    """Whether somebody who says this may mean the node: by its name, EUI or node id."""
+    return wanted in (node.name, str(node.node_id)) or wanted.lower() == node.eui
 
 
 def named(nodes: Iterable[Node], wanted: str) -> Node:
