@@ -168,6 +168,7 @@ def _copy_essentials(source: sqlite3.Connection, target: Path, number: int | Non
     try:
         made.execute("PRAGMA foreign_keys = OFF")
         made.execute("BEGIN")
+        source.execute("BEGIN")  # all tables as they are at one moment, whoever writes meanwhile
         for table, which in _ESSENTIALS.items():
             known = [row[1] for row in made.execute(f"PRAGMA table_info({table})")]
             columns = [row[1] for row in source.execute(f"PRAGMA table_info({table})") if row[1] in known]
@@ -180,6 +181,7 @@ def _copy_essentials(source: sqlite3.Connection, target: Path, number: int | Non
         if number is not None:
             numbers.substitute_or_listen(made)
         made.execute("COMMIT")
+        source.rollback()
         count: int = made.execute("SELECT count(*) FROM node_key").fetchone()[0]
         made.execute("PRAGMA journal_mode = DELETE")
     except BaseException:

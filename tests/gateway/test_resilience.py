@@ -297,6 +297,33 @@ def test_a_daily_copy_that_fails_is_told_and_tried_again(bench, caplog):
     assert bench.hear(node.alert()) is not None
 
 
+def test_the_daily_copy_is_of_one_moment_whoever_writes_meanwhile(bench, monkeypatch):
+    bench.node("fan")
+    connect = sqlite3.connect
+
+    class Slow(sqlite3.Connection):
+        """After the first table of the copy another program makes a node."""
+
+        def execute(self, sql, *values):
+            rows = super().execute(sql, *values)
+            if sql.endswith(" FROM node "):
+                bench.node("pump")
+            return rows
+
+    def slow(*arguments, **options):
+        return connect(*arguments, **({"factory": Slow} if options.get("uri") else {}), **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backup.sqlite3, "connect", slow)
+        backup.write_daily(bench.path)
+    with contextlib.closing(connect(backup.daily_path(bench.path))) as copy:
+        assert copy.execute("SELECT (SELECT count(*) FROM node), (SELECT count(*) FROM node_key)").fetchall() == [
+            (1, 1)
+        ]
+        assert copy.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert bench.rows("SELECT count(*) FROM node") == [(2,)]
+
+
 def test_the_daily_copy_has_the_newest_commands_only(bench):
     bench.node()
     with bench.store.transaction():
