@@ -268,7 +268,7 @@ class Publisher:
                 continue
             if isinstance(notice, Arrived) and notice.retained:  # it would come again at every start, for years
                 log.warning(
-                    "MQTT: a retained request is not carried out: clear %s, and ask without retain", notice.topic
+                    "MQTT: a retained request is not carried out: clear %.200r, and ask without retain", notice.topic
                 )
                 continue
             if isinstance(notice, Arrived):

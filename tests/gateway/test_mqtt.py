@@ -211,7 +211,7 @@ def test_a_request_that_the_broker_has_kept_is_not_carried_out(world):
     subscriber.publish(f"{BASE}/request/identify", json.dumps({"id": "new", "node": "nobody"}), retain=True)
     assert subscriber.wait_for("/response/identify")[0]["id"] == "new"  # asked now: that is no memory of the broker's
     assert node.open(world.modem.exchange(node.alert()))[0] == frame.ACK  # no command waits for it
-    assert f"a retained request is not carried out: clear {BASE}/request/reboot" in world.gateway.said()
+    assert f"a retained request is not carried out: clear '{BASE}/request/reboot'" in world.gateway.said()
 
 
 def test_a_broker_that_speaks_only_3_1_1(world):

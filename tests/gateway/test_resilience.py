@@ -277,6 +277,23 @@ def test_a_document_that_the_broker_refuses_may_have_been_forgotten_meanwhile(tm
         assert not publisher._publish_current(Wire())
 
 
+def test_a_topic_cannot_write_lines_of_its_own_into_the_log(tmp_path, caplog):
+    config, _ = _config(tmp_path)
+    Store(config.database_path(), create=True).close()
+    topic = f"{config.base_topic()}/request/x\nERROR all is lost\x1b[2J{'y' * 60_000}"
+
+    class Wire:
+        def notices(self):
+            return [broker.Arrived(topic, b"{}", retained=True)]
+
+    with contextlib.closing(
+        Publisher(config, Store(config.database_path(), read_only=True), lambda _: None)
+    ) as publisher:
+        publisher._take_notices(Wire())
+    (said,) = caplog.messages
+    assert said.isprintable() and len(said) < 400
+
+
 # what is away or wrong while it runs
 
 
