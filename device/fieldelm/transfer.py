@@ -21,6 +21,7 @@ _GIVE_UP = const(100)  # failures in a row: more than a day
 _CHUNK = const(64)
 
 _MAGIC = b"FMI1"
+_TAKEN_MAGIC = b"FMT1"  # of a model that is the node's by now, and of which no more than this is kept
 _HEAD = "<4sIH"  # of the file being received: magic, name, bytes in all
 _HEAD_BYTES = const(10)
 
@@ -129,9 +130,12 @@ class Transfer:
 
     # the file that is received
 
-    def _begin(self, name, total):
+    def _write_head(self, magic, name, total):
         with open(self._path, "wb") as file:
-            file.write(struct.pack(_HEAD, _MAGIC, name, total))
+            file.write(struct.pack(_HEAD, magic, name, total))
+
+    def _begin(self, name, total):
+        self._write_head(_MAGIC, name, total)
         self._receiving = (name, 0, total)
         self._result = None
 
@@ -141,9 +145,14 @@ class Transfer:
             return
         with open(self._path, "rb") as file:
             magic, name, total = struct.unpack(_HEAD, file.read(_HEAD_BYTES))
-        if magic == _MAGIC and have <= total:
+        if magic == _TAKEN_MAGIC:  # and not heard of: since then the node has learned more, or was told to forget it
+            self._receiving = (name, total, total)
+            self._result = _TAKEN
+        elif magic == _MAGIC and have <= total:
             self._receiving = (name, have, total)
-            self._start()
+        else:
+            return
+        self._start()
 
     def _append(self, data):
         with open(self._path, "ab") as file:
@@ -251,4 +260,10 @@ class Transfer:
             file.seek(_HEAD_BYTES)
             unpacker.unpack(file)
         node.watcher.snapshot.has_old = False
-        return _TAKEN if node.adopt_model() else _REFUSED
+        if not node.adopt_model():
+            return _REFUSED
+        try:
+            self._write_head(_TAKEN_MAGIC, name, total)
+        except OSError:  # after a restart it is taken once more
+            pass
+        return _TAKEN

@@ -226,3 +226,31 @@ def test_a_node_that_is_never_idle_gives_its_copy_all_the_same():
     node.period_ms = 100  # less than an exchange takes
     ask(node, GET, struct.pack("<IH", 0, 0))
     assert whole(keeper)
+
+
+def test_a_model_that_was_taken_is_not_taken_again_after_a_restart():
+    node, keeper = commissioned()
+    data = packed(node)
+    told = [node]  # the gateway hears all but that it was taken
+    keeper.loses = lambda number: told and told[0].transfer._result is not None
+    keeper.hands_out = data
+    gateway = node.board.gateway
+    gateway.answers.append(gateway.command(PUT, 902, struct.pack("<IH", crc32(data), len(data))))
+    node._next_status_ms = node.clock.now_ms()
+    for _ in range(100):
+        node.cycle()
+        if node.transfer is not None and node.transfer._result is not None:
+            break
+    assert keeper.results == [] and node.watcher.state == "watching"
+    node.watcher.commission()  # the machine was repaired
+    for _ in range(5):
+        node.cycle()
+    again = told[0] = restarted(node)
+    assert again.watcher.state == "commissioning"
+    for _ in range(5):
+        again.cycle()
+    assert again.watcher.state == "commissioning", "what was forgotten is back"
+    told.clear()
+    for _ in range(60):
+        again.cycle()
+    assert keeper.results == ["taken"] and "incoming" not in os.listdir(".")
