@@ -13,7 +13,6 @@ import time
 from dataclasses import dataclass
 
 from . import (
-    backup,
     commands,
     documents,
     health,
@@ -21,14 +20,13 @@ from . import (
     maintenance,
     numbers,
     requests,
-    retention,
-    security,
     steps,
+    upkeep,
     uplinks,
 )
 from .clock import Clock, Instant, rfc3339
 from .config import GatewayConfig
-from .errors import DamagedError, DatabaseUnavailableError, GatewayError, RequestError, TransientError
+from .errors import DatabaseUnavailableError, GatewayError, RequestError
 from .ingress import Radio, Tick, Uplink
 from .live import Live
 from .nodes import Node
@@ -47,8 +45,6 @@ _TICK_S = 0.5
 _TRY_AGAIN_S = 0.25
 _LOOK_EVERY_MS = 1000
 _HEALTH_EVERY_MS = 60_000
-_COPY_AGAIN_S = 600
-_COPY_NEW_S = 10  # a thousand nodes made one after the other do not make a thousand copies
 _MOST_POSTPONED = 1000
 _SHOW_EVERY_S = 5.0  # the same for the dashboard
 _NODE_MS = 10  # for each node on it, the list of nodes rests after it was told: a thousand make 330 kB
@@ -86,7 +82,6 @@ class Core:
     ) -> None:
         self.state = State(config, store, radios)
         self.tally = health.Tally()
-        self._config = config
         self._version = version
         self._publisher = publisher
         self._clock = clock
@@ -109,10 +104,7 @@ class Core:
         self._shown_due_s = 0.0
         self.stepped_s = time.monotonic()
         """when the last round ended: who supervises sees whether it is stuck"""
-        self._keeper = retention.Keeper(config.retention, store)
-        self._copied_ms: int | None = None
-        self._copied_keys: set[tuple[str, int, str, bytes | None]] = set()
-        self._copy_wanted = False
+        self._upkeep = upkeep.Upkeep(config.retention, store)
         self._connections_told = 0
 
     def run(self) -> None:
@@ -212,8 +204,7 @@ class Core:
                 self._availability.restore(node, now)
                 if node.status_document:
                     self._remember(state.topics.node_state(node.eui), node.status_document, publish=False)
-        if not self._keys() <= self._copied_keys:
-            self._copy_wanted = True  # a new node or key must be in the copy: without it the node would be lost
+        self._upkeep.heed(nodes)
         present = {node.eui for node in nodes}
         for gone in known.values():
             if gone.eui not in present:
@@ -229,11 +220,11 @@ class Core:
                 numbers.MEND,
             )
             gateway = dataclasses.replace(config.gateway, answers=False)
-            self._config = self.state.config = dataclasses.replace(config, gateway=gateway)
+            self.state.config = dataclasses.replace(config, gateway=gateway)
 
     def _forget(self, node: Node) -> None:
         # it was removed; whoever did that has put empty retained messages into the outbox
-        for topic in home_assistant.topics_left(self._config, self.state.topics, node.eui):
+        for topic in home_assistant.topics_left(self.state.config, self.state.topics, node.eui):
             self._publisher.forget(topic)
             self._live.remember(topic, "")
         self._announced.pop(node.eui, None)
@@ -271,9 +262,9 @@ class Core:
             if request.command in maintenance.ACTIONS:
                 maintenance.handle(state, batch, request, now)
                 return
-            if not self._config.gateway.answers:
+            if not self.state.config.gateway.answers:
                 raise RequestError("this gateway only listens ([gateway] answers): ask the one that answers the nodes")
-            command = requests.read(request, state.rows.values(), now.epoch_ms, self._config.commands.expire_s)
+            command = requests.read(request, state.rows.values(), now.epoch_ms, self.state.config.commands.expire_s)
             if command.request_id in batch.request_ids or self._is_known(command):
                 return
             batch.request_ids.add(command.request_id)
@@ -389,18 +380,18 @@ class Core:
 
     def _announce(self) -> None:
         # to Home Assistant, what has changed for it
-        if not self._config.home_assistant.discovery:
+        if not self.state.config.home_assistant.discovery:
             return
         if not self._announced:
-            topic = home_assistant.gateway_topic(self._config)
-            self._publisher.remember(topic, home_assistant.gateway_device(self._config, self.state.topics))
+            topic = home_assistant.gateway_topic(self.state.config)
+            self._publisher.remember(topic, home_assistant.gateway_device(self.state.config, self.state.topics))
             self._announced[""] = ()
         for node in self.state.nodes.values():
             told = (node.name, node.location, node.card.firmware)
             if self._announced.get(node.eui) != told:
                 self._announced[node.eui] = told
-                document = home_assistant.node_device(self._config, self.state.topics, node)
-                self._publisher.remember(home_assistant.node_topic(self._config, node.eui), document)
+                document = home_assistant.node_device(self.state.config, self.state.topics, node)
+                self._publisher.remember(home_assistant.node_topic(self.state.config, node.eui), document)
 
     # what time brings
 
@@ -411,7 +402,7 @@ class Core:
         topics = self.state.topics
         if self._due_ms is None:
             self.tally.since_ms = now.monotonic_ms
-            self._remember(topics.info, documents.info(self._config, self._version, now))
+            self._remember(topics.info, documents.info(self.state.config, self._version, now))
         self._due_ms = now.monotonic_ms + _LOOK_EVERY_MS
         self._look_at_outbox()
         for node, online in self._availability.changes(self.state.nodes.values(), now):
@@ -432,11 +423,11 @@ class Core:
             self._shown_due_s = time.monotonic() + _SHOW_EVERY_S
             self._live.remember(topics.health, self._health(now))
 
-        self._tidy(now)
+        self._upkeep.step(now)
 
     def _look_at_outbox(self) -> None:
         waiting = sum(self.state.outbox)
-        full = waiting >= self._config.database.outbox_limit
+        full = waiting >= self.state.config.database.outbox_limit
         if full and not self._outbox_full:
             log.error(
                 "the outbox is full, %d messages wait: no frame is acknowledged until the broker takes some", waiting
@@ -445,60 +436,5 @@ class Core:
             log.warning("the outbox has room again: frames are acknowledged")
         self._outbox_full = full
 
-    def _tidy(self, now: Instant) -> None:
-        # between the frames: keep the log short, and once a day, or when a key is new, copy what must never be lost
-        try:
-            self._keeper.step(now)
-        except TransientError as error:
-            log.debug("database: %s", error)
-        pause_s = _COPY_NEW_S if self._copy_wanted else backup.DAILY_S
-        if self._copied_ms is None or now.monotonic_ms - self._copied_ms >= pause_s * 1000:
-            self._copy(now)
-
-    def _copy(self, now: Instant) -> None:
-        self._copied_ms = now.monotonic_ms
-        self._copied_keys = self._keys()
-        self._copy_wanted = False
-        if not self.state.rows:
-            return
-        try:
-            backup.write_daily(self.state.store.path)
-        except DamagedError:
-            raise
-        except (GatewayError, OSError) as error:
-            self._copied_ms -= (backup.DAILY_S - _COPY_AGAIN_S) * 1000
-            log.warning("the daily copy of nodes and keys cannot be made, and is tried again in ten minutes: %s", error)
-
-    def _keys(self) -> set[tuple[str, int, str, bytes | None]]:
-        # what tells a new key: EUI, slot, check value of the first key, and the key that a node is asked to take
-        rows = self.state.rows.values()
-        return {(node.eui, slot.key_id, slot.check, slot.pending) for node in rows for slot in node.keys}
-
     def _health(self, now: Instant) -> str:
-        state = self.state
-        try:
-            oldest_ms = state.store.outbox_oldest_ms()
-        except TransientError as error:
-            log.debug("database: %s", error)
-            oldest_ms = None
-        waiting, limit = state.outbox, self._config.database.outbox_limit
-        return health.document(
-            self.tally,
-            now,
-            list(state.radios.values()),
-            state.duty,
-            queue={
-                "events": waiting[0],
-                "rest": waiting[1],
-                "limit": limit,
-                "full": sum(waiting) >= limit,
-                "oldest_age_s": None if oldest_ms is None else max(now.epoch_ms - oldest_ms, 0) // 1000,
-            },
-            mqtt=self._publisher.status(),
-            nodes={
-                "known": len(state.nodes),
-                "online": sum(map(self._availability.online, state.nodes.values())),
-                "commands_waiting": len(state.waiting),
-            },
-            guarded=security.card(state.guard, state.rows, now),
-        )
+        return health.document(self.state, self.tally, self._availability, self._publisher.status(), now)

@@ -1,16 +1,21 @@
 """How the gateway and its nodes are: counters, who is heard, and the health document."""
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from fieldelm import codes
 
-from . import documents
+from . import documents, security
 from .airtime_account import AirtimeAccount
 from .clock import Instant, rfc3339
+from .errors import TransientError
 from .ingress import Radio, health_card
 from .nodes import Node
+from .state import State
+
+log = logging.getLogger(__name__)
 
 MISSED_HEARTBEATS = 3
 MARGIN_S = 60
@@ -77,39 +82,52 @@ class Tally:
         self.database_failures = 0
 
 
-def document(
-    tally: Tally,
-    now: Instant,
-    radios: Sequence[Radio],
-    duty: dict[str, AirtimeAccount],
-    queue: dict[str, Any],
-    mqtt: dict[str, Any],
-    nodes: dict[str, int],
-    guarded: dict[str, Any],
-) -> str:
-    """The health document."""
+def document(state: State, tally: Tally, availability: Availability, mqtt: dict[str, Any], now: Instant) -> str:
+    """The health document; `mqtt` is the publisher's part of it."""
+    radios = list(state.radios.values())
     drops = {reason: tally.drops[reason] for reason in codes.DROP_REASONS}
     drops["serial_garbage"] += sum(radio.counters.serial_garbage for radio in radios)
-    cards = []
-    for radio in radios:
-        budget = duty[radio.config.name]
-        limit = None if budget.limit_us is None else budget.limit_us // 1000
-        used = budget.used_us(now) // 1000
-        cards.append({**health_card(radio), "airtime_last_hour_ms": used, "airtime_limit_ms": limit})
     return documents.dump(
         {
             "schema": documents.SCHEMA,
             "time": rfc3339(now.epoch_ms),
             "clock": "synced" if now.synced else "unsynced",
             "uptime_s": (now.monotonic_ms - tally.since_ms) // 1000,
-            "queue": queue,
+            "queue": _queue(state, now),
             "drops": drops,
             "frames": {name: tally.frames[name] for name in FRAMES},
             "status_dropped": tally.status_dropped,
             "database_failures": tally.database_failures,
-            "radios": cards,
+            "radios": [_radio(radio, state.duty[radio.config.name], now) for radio in radios],
             "mqtt": mqtt,
-            "nodes": nodes,
-            "security": guarded,
+            "nodes": {
+                "known": len(state.nodes),
+                "online": sum(map(availability.online, state.nodes.values())),
+                "commands_waiting": len(state.waiting),
+            },
+            "security": security.card(state.guard, state.rows, now),
         }
     )
+
+
+def _queue(state: State, now: Instant) -> dict[str, Any]:
+    try:
+        oldest_ms = state.store.outbox_oldest_ms()
+    except TransientError as error:
+        log.debug("database: %s", error)
+        oldest_ms = None
+    events, rest = state.outbox
+    limit = state.config.database.outbox_limit
+    return {
+        "events": events,
+        "rest": rest,
+        "limit": limit,
+        "full": events + rest >= limit,
+        "oldest_age_s": None if oldest_ms is None else max(now.epoch_ms - oldest_ms, 0) // 1000,
+    }
+
+
+def _radio(radio: Radio, budget: AirtimeAccount, now: Instant) -> dict[str, Any]:
+    limit = None if budget.limit_us is None else budget.limit_us // 1000
+    used = budget.used_us(now) // 1000
+    return {**health_card(radio), "airtime_last_hour_ms": used, "airtime_limit_ms": limit}
