@@ -1,5 +1,6 @@
 """Home Assistant: discovery held against its own schemas and templates, its birth, and nodes that are removed."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -59,13 +60,16 @@ def test_every_entity_has_an_identity_of_its_own(told):
         assert all(component["name"] for component in device["components"].values())
 
 
+_MS = itertools.count(1_800_000_000_123)  # no two presses in one millisecond, as with a finger
+
+
 def _render(template, document=None, **more):
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
     environment.filters["tojson"] = json.dumps
 
     class Moment:
         def timestamp(self):
-            return 1_800_000_000.123
+            return next(_MS) / 1000
 
     return environment.from_string(template).render(value_json=document, now=Moment, **more)
 
