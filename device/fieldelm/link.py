@@ -157,8 +157,8 @@ class Link:
             if left <= 0:
                 return 0
             packet = self.radio.recv(left)
-            if not packet:
-                return 0
+            if not packet:  # time is up, or a stranger has sent a frame without a byte
+                continue
             kind = self._open(packet)
             if kind:
                 self.downlink_snr = packet.snr

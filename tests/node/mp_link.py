@@ -136,7 +136,7 @@ def test_second_gateway_is_believed_where_configured():
 
 def test_stranger_in_the_window_does_not_hide_the_answer():
     clock, gateway, radio, link = _rig()
-    radio.strangers = [b"\x45\x09\x00\x01\x00" + bytes(9), b"x"]
+    radio.strangers = [b"\x45\x09\x00\x01\x00" + bytes(9), b"", b"x"]
     assert link.exchange(frame.ALERT, _alert(link), True) == frame.ACK
     assert link.rejected == 2 and len(radio.sent) == 1
 
