@@ -3,7 +3,7 @@
 
 #if defined(__ARM_ARCH_6M__) && !defined(FIELDELM_PORTABLE)
 
-#include "armv6m.h"
+#include "arm.h"
 
 .macro save_high
     mov r4, r8
@@ -102,9 +102,9 @@ end fieldelm_armv6m_to_fixed
     add r9, r7
 .endm
 
-// uint32_t fieldelm_armv6m_residuals(const int16_t *x, size_t pairs, const int32_t *a, size_t h, const int32_t *beta, int32_t *e,
+// uint32_t fieldelm_fast_residuals(const int16_t *x, size_t pairs, const int32_t *a, size_t h, const int32_t *beta, int32_t *e,
 //     int32_t up)
-function fieldelm_armv6m_residuals
+function fieldelm_fast_residuals
     push {r4-r7, lr}
     save_high
     sub sp, #12
@@ -170,7 +170,7 @@ function fieldelm_armv6m_residuals
     add sp, #16
     restore_high
     pop {r4-r7, pc}
-end fieldelm_armv6m_residuals
+end fieldelm_fast_residuals
 
 // ---- 17 cycles for 2 numbers. r0: beta, r1: k, r2, r3: residuals, r4: shift
 .macro steps operation
@@ -208,9 +208,9 @@ end fieldelm_armv6m_residuals
     b 9f
 .endm
 
-// void fieldelm_armv6m_weights(int32_t *beta, const int32_t *k, size_t h, const int32_t *e, size_t pairs, int32_t mantissa,
+// void fieldelm_fast_weights(int32_t *beta, const int32_t *k, size_t h, const int32_t *e, size_t pairs, int32_t mantissa,
 //     int32_t down, int32_t direction)
-function fieldelm_armv6m_weights
+function fieldelm_fast_weights
     push {r4-r7, lr}
     save_high
     mov r8, r3
@@ -239,7 +239,7 @@ function fieldelm_armv6m_weights
     all_steps sub
 9:  restore_high
     pop {r4-r7, pc}
-end fieldelm_armv6m_weights
+end fieldelm_fast_weights
 
 // ---- An element of P in \p times an activation; r8, r9: sums of lower and upper parts times activations. The lower part has
 // \bits bits, 16 or 15.
@@ -257,7 +257,7 @@ end fieldelm_armv6m_weights
     add r9, \p
 .endm
 
-// void fieldelm_armv6m_gain(const int32_t *p, const int32_t *a, size_t h, int64_t *u): h at most 32; _gain_large: any h
+// void fieldelm_fast_gain(const int32_t *p, const int32_t *a, size_t h, int64_t *u): h at most 32; _gain_large: any h
 .macro gain name, bits
 function \name
     push {r4-r7, lr}
@@ -336,13 +336,13 @@ function \name
 end \name
 .endm
 
-    gain fieldelm_armv6m_gain, 16
+    gain fieldelm_fast_gain, 16
     .pushsection .text.fieldelm, "ax", %progbits // for models of more than 32 hidden units: not worth the RAM
     gain fieldelm_armv6m_gain_large, 15
     .popsection
 
-// void fieldelm_armv6m_downdate(int32_t *p, const int32_t *s, size_t h, int32_t down, int32_t raise)
-function fieldelm_armv6m_downdate
+// void fieldelm_fast_downdate(int32_t *p, const int32_t *s, size_t h, int32_t down, int32_t raise)
+function fieldelm_fast_downdate
     push {r4-r7, lr}
     save_high
     mov r10, r1
@@ -403,7 +403,7 @@ function fieldelm_armv6m_downdate
     bne 3b
     restore_high
     pop {r4-r7, pc}
-end fieldelm_armv6m_downdate
+end fieldelm_fast_downdate
 
 // uint64_t fieldelm_armv6m_squares(const int32_t *e, const uint16_t *scale, size_t n, int32_t down, worst *worst)
 function fieldelm_armv6m_squares
@@ -500,9 +500,9 @@ end fieldelm_armv6m_squares
     bne 1b
 .endm
 
-// void fieldelm_armv6m_fold(const int16_t *x, size_t n, uint32_t *state, int32_t *sums, size_t size)
+// void fieldelm_fast_fold(const int16_t *x, size_t n, uint32_t *state, int32_t *sums, size_t size)
 // size is at least 64: a word of signs never meets its end. What is in the sums does not matter.
-function fieldelm_armv6m_fold
+function fieldelm_fast_fold
     push {r4-r7, lr}
     save_high
     mov r8, r2
@@ -526,7 +526,7 @@ function fieldelm_armv6m_fold
     bne 8b
 5:  restore_high
     pop {r4-r7, pc}
-end fieldelm_armv6m_fold
+end fieldelm_fast_fold
 
 // void fieldelm_armv6m_walsh_hadamard(int32_t *z, size_t size)
 function fieldelm_armv6m_walsh_hadamard

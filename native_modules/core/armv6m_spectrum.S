@@ -5,7 +5,7 @@
 
 #if defined(__ARM_ARCH_6M__) && !defined(FIELDELM_PORTABLE)
 
-#include "armv6m.h"
+#include "arm.h"
 
 // (\re, \im) e^(-i angle) 2^12 with the three words in r4, r5, r6; the real part ends in \im, the imaginary one in \t
 .macro turn re, im, t
@@ -39,9 +39,9 @@
     asrs r4, r7
 .endm
 
-// void fieldelm_armv6m_first4(const int16_t *samples, const uint16_t *window, const uint16_t *start, int32_t *work, size_t points,
+// void fieldelm_fast_first4(const int16_t *samples, const uint16_t *window, const uint16_t *start, int32_t *work, size_t points,
 //     int32_t up, int32_t mean, int32_t down)
-function fieldelm_armv6m_first4
+function fieldelm_fast_first4
     push {r4-r7, lr}
     mov r4, r8
     mov r5, r9
@@ -134,7 +134,7 @@ function fieldelm_armv6m_first4
     mov r10, r6
     mov r11, r7
     pop {r4-r7, pc}
-end fieldelm_armv6m_first4
+end fieldelm_fast_first4
 
 // One sample in \x against the range so far. r8: -lowest, r9: highest - lowest
 .macro within x, t, outside, back
@@ -145,8 +145,8 @@ end fieldelm_armv6m_first4
 \back:
 .endm
 
-// void fieldelm_armv6m_stats(const int16_t *samples, size_t m, stats *stats), m a multiple of 4 and samples at a word
-function fieldelm_armv6m_stats
+// void fieldelm_fast_stats(const int16_t *samples, size_t m, stats *stats), m a multiple of 4 and samples at a word
+function fieldelm_fast_stats
     push {r4-r7, lr}
     mov r4, r8
     mov r5, r9
@@ -235,7 +235,7 @@ widen:
     add r8, r7
     add r9, r7
     bx lr
-end fieldelm_armv6m_stats
+end fieldelm_fast_stats
 
 // void fieldelm_armv6m_bands(const uint32_t *power, const uint16_t *edges, uint64_t floor, int32_t gain, int32_t base,
 //     const int32_t *offset, int32_t *out, size_t n, const uint32_t *table)
@@ -493,8 +493,8 @@ end fieldelm_armv6m_bands
     stmia r2!, {r0, r1}
 .endm
 
-// void fieldelm_armv6m_radix4(int32_t *work, size_t points, size_t length, const int32_t *table)
-function fieldelm_armv6m_radix4
+// void fieldelm_fast_radix4(int32_t *work, size_t points, size_t length, const int32_t *table)
+function fieldelm_fast_radix4
     push {r4-r7, lr}
     mov r4, r8
     mov r5, r9
@@ -540,7 +540,7 @@ function fieldelm_armv6m_radix4
     mov r10, r6
     mov r11, r7
     pop {r4-r7, pc}
-end fieldelm_armv6m_radix4
+end fieldelm_fast_radix4
 
 // |(\re, \im) + (\odd_re, \odd_im)|^2 in \sum and, with -, in \re, of numbers 2^14 times as large; \t may be \odd_re
 .macro squared re, im, odd_re, odd_im, sum, t
@@ -560,9 +560,9 @@ end fieldelm_armv6m_radix4
     adds \re, \re, \im
 .endm
 
-// void fieldelm_armv6m_last(int32_t *work, size_t points, const int32_t *table, uint32_t *power)
+// void fieldelm_fast_last(int32_t *work, size_t points, const int32_t *table, uint32_t *power)
 // for k = 1 .. points/4 - 1
-function fieldelm_armv6m_last
+function fieldelm_fast_last
     push {r4-r7, lr}
     mov r4, r8
     mov r5, r9
@@ -699,6 +699,6 @@ function fieldelm_armv6m_last
     mov r10, r6
     mov r11, r7
     pop {r4-r7, pc}
-end fieldelm_armv6m_last
+end fieldelm_fast_last
 
 #endif

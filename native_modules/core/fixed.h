@@ -1,8 +1,8 @@
 // Fixed-point kernels: the arithmetic of fieldelm_core.h for processors without floating point.
 //
 // Portable C11 without globals, allocation, libm or libc. Right shifts of negative numbers are arithmetic and conversions to
-// narrower signed types wrap, as on every compiler this is built with. Where armv6m_*.S has an assembly version of a
-// loop, it gives the same bits; the C below is the definition.
+// narrower signed types wrap, as on every compiler this is built with. Where armv6m_*.S or armv7em_*.S has an assembly version
+// of a loop, it gives the same bits; the C below is the definition.
 //
 // docs/explanation/kernels.md tells why the formats are what they are.
 
@@ -24,9 +24,15 @@
 #pragma GCC optimize("O2", "no-tree-loop-distribute-patterns")
 #endif
 
-// armv6m_*.S; FIELDELM_PORTABLE leaves them out.
-#if defined(__ARM_ARCH_6M__) && !defined(FIELDELM_PORTABLE)
+// armv6m_*.S and armv7em_*.S; FIELDELM_PORTABLE leaves them out. Loops that both have are called fieldelm_fast_....
+#if !defined(FIELDELM_PORTABLE)
+#if defined(__ARM_ARCH_6M__)
 #define FIELDELM_ARMV6M 1
+#define FIELDELM_FAST(armv7em_can) true
+#elif defined(__ARM_FEATURE_DSP) && __ARM_ARCH_PROFILE == 'M'
+#define FIELDELM_ARMV7EM 1
+#define FIELDELM_FAST(armv7em_can) (armv7em_can)
+#endif
 #endif
 
 // ---- fixed_spectrum.c: int16 samples to power and bands

@@ -1,12 +1,12 @@
 // The autoencoder in fixed point: recursive least squares, one row at a time.
 #include "fixed_parts.h"
 
-#if defined(FIELDELM_ARMV6M)
-void fieldelm_armv6m_weights(int32_t *beta, const int32_t *k, size_t h, const int32_t *e, size_t pairs, int32_t mantissa,
+#if defined(FIELDELM_FAST)
+void fieldelm_fast_weights(int32_t *beta, const int32_t *k, size_t h, const int32_t *e, size_t pairs, int32_t mantissa,
     int32_t down, int32_t direction);
-void fieldelm_armv6m_gain(const int32_t *p, const int32_t *a, size_t h, int64_t *u);
+void fieldelm_fast_gain(const int32_t *p, const int32_t *a, size_t h, int64_t *u);
 void fieldelm_armv6m_gain_large(const int32_t *p, const int32_t *a, size_t h, int64_t *u);
-void fieldelm_armv6m_downdate(int32_t *p, const int32_t *s, size_t h, int32_t down, int32_t raise);
+void fieldelm_fast_downdate(int32_t *p, const int32_t *s, size_t h, int32_t down, int32_t raise);
 #endif
 
 static int32_t beta_limit(size_t h) {
@@ -110,9 +110,11 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
     work_t w = room(work, m.n, m.h);
     fieldelm_fixed_model_t *head = m.head;
     size_t h = m.h;
-#if defined(FIELDELM_ARMV6M)
+#if defined(FIELDELM_ARMV7EM)
+    fieldelm_fast_gain(m.p, w.a, h, w.u);
+#elif defined(FIELDELM_ARMV6M)
     if (h <= 32) { // sums of lower halves: 32 65535 2047 < 2^32
-        fieldelm_armv6m_gain(m.p, w.a, h, w.u);
+        fieldelm_fast_gain(m.p, w.a, h, w.u);
     } else { // of lower 15 bits: 64 32767 2047 < 2^32; of upper ones: 64 2^14 2047 < 2^31
         fieldelm_armv6m_gain_large(m.p, w.a, h, w.u);
     }
@@ -172,11 +174,14 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
             w.k[j] *= 2;
         }
     }
-#if defined(FIELDELM_ARMV6M)
-    fieldelm_armv6m_weights(m.beta, w.k, m.rows, w.e, m.pairs, w.head[0], step, direction);
-#else
-    weights(m.beta, w.k, m.rows, w.e, m.pairs, w.head[0], step, direction);
+#if defined(FIELDELM_FAST)
+    if (FIELDELM_FAST(step > 0)) {
+        fieldelm_fast_weights(m.beta, w.k, m.rows, w.e, m.pairs, w.head[0], step, direction);
+    } else
 #endif
+    {
+        weights(m.beta, w.k, m.rows, w.e, m.pairs, w.head[0], step, direction);
+    }
     // P -= u u' / d = s s'
     uint32_t ratio = sigma * inverse;
     int32_t exponent = -16 - d_shift;
@@ -191,11 +196,14 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
     int64_t raise = shifted((int64_t)h * (int64_t)(head->inverse_forgetting >> 15), 2 * down - head->p_bits - 34);
     raise = (raise < 1 << 28 ? raise : 1 << 28) + (int64_t)h / 2 + 2;
     if (p_down < 31) {
-#if defined(FIELDELM_ARMV6M)
-        fieldelm_armv6m_downdate(m.p, w.s, h, p_down, (int32_t)raise);
-#else
-        downdate(m.p, w.s, h, p_down, (int32_t)raise);
+#if defined(FIELDELM_FAST)
+        if (FIELDELM_FAST(p_down > 1)) {
+            fieldelm_fast_downdate(m.p, w.s, h, p_down, (int32_t)raise);
+        } else
 #endif
+        {
+            downdate(m.p, w.s, h, p_down, (int32_t)raise);
+        }
     }
     int32_t most = fieldelm_fixed_largest_variance(m);
     // forgetting: P / lambda, unless P would grow beyond its limit

@@ -80,6 +80,9 @@ static inline uint32_t bits_of(uint64_t value) { // 0 for 0
         x = (uint32_t)value;
         bits = 0;
     }
+#if defined(FIELDELM_ARMV7EM)
+    return x ? bits + 32 - (uint32_t)__builtin_clz(x) : 0;
+#else
     for (uint32_t step = 16; step > 0; step /= 2) {
         if (x >> step) {
             x >>= step;
@@ -87,6 +90,7 @@ static inline uint32_t bits_of(uint64_t value) { // 0 for 0
         }
     }
     return bits + x;
+#endif
 }
 
 static inline int64_t shifted(int64_t x, int32_t left) {

@@ -32,10 +32,12 @@ typedef struct {
 #if defined(FIELDELM_ARMV6M)
 void fieldelm_armv6m_activations(const int32_t *sums, const layer_t *layer, uint32_t *state, int32_t *a, size_t h);
 void fieldelm_armv6m_to_fixed(const uint32_t *from, size_t n, int32_t bits, int16_t *to);
-void fieldelm_armv6m_fold(const int16_t *x, size_t n, uint32_t *state, int32_t *sums, size_t size);
 void fieldelm_armv6m_walsh_hadamard(int32_t *z, size_t size);
 uint64_t fieldelm_armv6m_squares(const int32_t *e, const uint16_t *scale, size_t n, int32_t down, fieldelm_fixed_worst_t *worst);
-uint32_t fieldelm_armv6m_residuals(const int16_t *x, size_t pairs, const int32_t *a, size_t h, const int32_t *beta, int32_t *e,
+#endif
+#if defined(FIELDELM_FAST)
+void fieldelm_fast_fold(const int16_t *x, size_t n, uint32_t *state, int32_t *sums, size_t size);
+uint32_t fieldelm_fast_residuals(const int16_t *x, size_t pairs, const int32_t *a, size_t h, const int32_t *beta, int32_t *e,
     int32_t up);
 #endif
 
@@ -162,11 +164,14 @@ static FIELDELM_HOT void project(model_t m, work_t w) {
     while (size > 64 && size >= 4 * m.h) {
         size /= 2;
     }
-#if defined(FIELDELM_ARMV6M)
-    fieldelm_armv6m_fold(w.x, m.n, state, w.e, size);
-    fieldelm_armv6m_walsh_hadamard(w.e, size);
+#if defined(FIELDELM_FAST)
+    fieldelm_fast_fold(w.x, m.n, state, w.e, size);
 #else
     fold(w.x, m.n, state, w.e, size);
+#endif
+#if defined(FIELDELM_ARMV6M)
+    fieldelm_armv6m_walsh_hadamard(w.e, size);
+#else
     walsh_hadamard(w.e, size);
 #endif
     layer_t layer = { m.head->gain, m.head->bias, m.head->x_bits, (int32_t)((8u << (m.head->x_bits + 12)) / (uint32_t)m.head->gain),
@@ -251,8 +256,8 @@ void fieldelm_fixed_score(const int32_t *model, int32_t *work, float *out) {
     work_t w = room(work, m.n, m.h);
     project(m, w);
     int32_t up = A_BITS - m.head->range;
-#if defined(FIELDELM_ARMV6M)
-    uint32_t all = fieldelm_armv6m_residuals(w.x, m.pairs, w.a, m.rows, m.beta, w.e, up);
+#if defined(FIELDELM_FAST)
+    uint32_t all = fieldelm_fast_residuals(w.x, m.pairs, w.a, m.rows, m.beta, w.e, up);
 #else
     uint32_t all = residuals(w.x, m.pairs, w.a, m.rows, m.beta, w.e, up);
 #endif

@@ -18,14 +18,15 @@
 #define LARGEST 60000
 
 #if defined(FIELDELM_ARMV6M)
-void fieldelm_armv6m_stats(const int16_t *samples, size_t m, fieldelm_fixed_stats_t *stats);
 void fieldelm_armv6m_bands(const uint32_t *power, const uint16_t *edges, uint64_t floor, int32_t gain, int32_t base,
     const int32_t *offset, int32_t *out, size_t n, const uint32_t *table);
-void fieldelm_armv6m_first4(const int16_t *samples, const uint16_t *window, const uint16_t *start, int32_t *work, size_t points,
+#endif
+#if defined(FIELDELM_FAST)
+void fieldelm_fast_stats(const int16_t *samples, size_t m, fieldelm_fixed_stats_t *stats);
+void fieldelm_fast_first4(const int16_t *samples, const uint16_t *window, const uint16_t *start, int32_t *work, size_t points,
     int32_t up, int32_t mean, int32_t down);
-void fieldelm_armv6m_radix4(int32_t *work, size_t points, size_t length, const int32_t *table);
-void fieldelm_armv6m_last(int32_t *work, size_t points, const int32_t *table, uint32_t *power);
-
+void fieldelm_fast_radix4(int32_t *work, size_t points, size_t length, const int32_t *table);
+void fieldelm_fast_last(int32_t *work, size_t points, const int32_t *table, uint32_t *power);
 #endif
 
 // log2(1 + i/64) in units of 2^-16
@@ -124,9 +125,9 @@ void fieldelm_fixed_tables(int32_t *table, size_t size, uint16_t *window, size_t
 }
 
 void fieldelm_fixed_stats(const int16_t *samples, size_t channel, size_t axes, size_t m, fieldelm_fixed_stats_t *stats) {
-#if defined(FIELDELM_ARMV6M)
+#if defined(FIELDELM_FAST)
     if (axes == 1 && m % 4 == 0 && (uintptr_t)samples % 4 == 0) {
-        fieldelm_armv6m_stats(samples, m, stats);
+        fieldelm_fast_stats(samples, m, stats);
         return;
     }
 #endif
@@ -308,25 +309,28 @@ int32_t fieldelm_fixed_power(const int16_t *samples, size_t channel, size_t axes
     table += points / radix / 2;
     number_t *z = (number_t *)work;
     if (radix == 4) {
-#if defined(FIELDELM_ARMV6M)
-        fieldelm_armv6m_first4(samples, window, start, work, points, up, mean, down);
-#else
-        first4(samples, window, start, z, points, up, mean, down);
+#if defined(FIELDELM_FAST)
+        if (FIELDELM_FAST(up < 15 && down == 16)) {
+            fieldelm_fast_first4(samples, window, start, work, points, up, mean, down);
+        } else
 #endif
+        {
+            first4(samples, window, start, z, points, up, mean, down);
+        }
     } else {
         first2(samples, window, start, z, points, up, mean, down);
     }
     for (size_t length = 4 * radix; length <= points / 2; length *= 4) {
-#if defined(FIELDELM_ARMV6M)
-        fieldelm_armv6m_radix4(work, points, length, table);
+#if defined(FIELDELM_FAST)
+        fieldelm_fast_radix4(work, points, length, table);
 #else
         radix4(z, points, length, table);
 #endif
         table += 9 * (length / 4 - 1);
     }
     last_ends(z, points, table, power);
-#if defined(FIELDELM_ARMV6M)
-    fieldelm_armv6m_last(work, points, table, power);
+#if defined(FIELDELM_FAST)
+    fieldelm_fast_last(work, points, table, power);
 #else
     last(z, points, table, power);
 #endif
@@ -353,6 +357,10 @@ int32_t fieldelm_fixed_log2(uint64_t value) {
     }
     uint32_t high = (uint32_t)(value >> 32), x = high ? high : (uint32_t)value;
     int32_t bits = 31; // x is shifted until its highest bit is bit 31
+#if defined(FIELDELM_ARMV7EM)
+    bits -= __builtin_clz(x);
+    x <<= 31 - bits;
+#else
     if (x >> 16 == 0) {
         x <<= 16;
         bits -= 16;
@@ -373,6 +381,7 @@ int32_t fieldelm_fixed_log2(uint64_t value) {
         x <<= 1;
         bits -= 1;
     }
+#endif
     if (high) {
         x |= bits < 31 ? (uint32_t)value >> (bits + 1) : 0;
         bits += 32;

@@ -170,6 +170,16 @@ static mp_obj_t fixed_tables(mp_obj_t table_in, mp_obj_t window_in, mp_obj_t m_i
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(fixed_tables_obj, fixed_tables);
 
+// Window of a transform, which gives its size; it is read by whole words.
+static const uint16_t *window_of(mp_obj_t object, size_t *size) {
+    *size = 0;
+    const uint16_t *window = fieldelm_elements(object, "window", 'H', size, MP_BUFFER_READ);
+    if ((uintptr_t)window % 4 != 0) {
+        fieldelm_refuse("window", "array('H') that begins with a whole word", "", 0);
+    }
+    return window;
+}
+
 // The tables of a transform, which may be in flash.
 static const int32_t *table_of(mp_obj_t object, size_t size) {
     size_t length = fieldelm_fixed_table_words(transform_size(size));
@@ -202,10 +212,10 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_stats_obj, 4, 4, fixed_stats);
 // fixed_power(samples, channel, axes, stats, window, table, work, power) -> p
 static mp_obj_t fixed_power(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
-    size_t channel, axes, m, size = 0;
+    size_t channel, axes, m, size;
     const int16_t *samples = samples_of(args, &channel, &axes, &m);
     fieldelm_fixed_stats_t *stats = words(args[3], "stats", sizeof(fieldelm_fixed_stats_t) / 4);
-    const uint16_t *window = fieldelm_elements(args[4], "window", 'H', &size, MP_BUFFER_READ);
+    const uint16_t *window = window_of(args[4], &size);
     const int32_t *table = table_of(args[5], size);
     size_t bins = size / 2 + 1;
     int32_t *work = words(args[6], "work", size);
@@ -220,10 +230,10 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_power_obj, 8, 8, fixed_power);
 // fixed_spectrum(samples, channel, axes, moments, window, table, work, power) -> scale: stats and power in one call
 static mp_obj_t fixed_spectrum(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
-    size_t channel, axes, m, size = 0;
+    size_t channel, axes, m, size;
     const int16_t *samples = samples_of(args, &channel, &axes, &m);
     float *moments = floats(args[3], "moments", 4, MP_BUFFER_RW);
-    const uint16_t *window = fieldelm_elements(args[4], "window", 'H', &size, MP_BUFFER_READ);
+    const uint16_t *window = window_of(args[4], &size);
     const int32_t *table = table_of(args[5], size);
     size_t bins = size / 2 + 1;
     int32_t *work = words(args[6], "work", size);
@@ -331,8 +341,7 @@ static mp_obj_t fixed_window(size_t n_args, const mp_obj_t *args) {
     fieldelm_fixed_plan_t plan;
     const int16_t *samples = samples_of(args, &plan.channel, &plan.axes, &plan.m);
     fieldelm_fixed_stats_t *stats = words(args[3], "stats", sizeof(fieldelm_fixed_stats_t) / 4);
-    plan.size = 0;
-    plan.window = fieldelm_elements(args[4], "window", 'H', &plan.size, MP_BUFFER_READ);
+    plan.window = window_of(args[4], &plan.size);
     plan.table = table_of(args[5], plan.size);
     plan.work = words(args[6], "spectrum_work", plan.size);
     size_t bins = plan.size / 2 + 1;

@@ -13,10 +13,13 @@ target_sources(usermod_fieldelm_native INTERFACE
     ${FIELDELM_CORE_DIR}/fixed_window.c
     ${FIELDELM_CORE_DIR}/armv6m_spectrum.S
     ${FIELDELM_CORE_DIR}/armv6m_elm.S
+    ${FIELDELM_CORE_DIR}/armv7em_spectrum.S
+    ${FIELDELM_CORE_DIR}/armv7em_elm.S
 )
 # CMake sees no headers of assembly sources
 set_property(SOURCE ${FIELDELM_CORE_DIR}/armv6m_spectrum.S ${FIELDELM_CORE_DIR}/armv6m_elm.S
-    APPEND PROPERTY OBJECT_DEPENDS ${FIELDELM_CORE_DIR}/armv6m.h)
+    ${FIELDELM_CORE_DIR}/armv7em_spectrum.S ${FIELDELM_CORE_DIR}/armv7em_elm.S
+    APPEND PROPERTY OBJECT_DEPENDS ${FIELDELM_CORE_DIR}/arm.h)
 target_include_directories(usermod_fieldelm_native INTERFACE ${FIELDELM_CORE_DIR})
 if(FIELDELM_TABLES) # folder of the header that make_tables.c writes: the tables of windows of 1,024 samples stay in flash
     target_include_directories(usermod_fieldelm_native INTERFACE ${FIELDELM_TABLES})

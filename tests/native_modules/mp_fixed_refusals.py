@@ -38,6 +38,7 @@ FAKES += [
     forged(6, 0),
     forged(8, 12),
 ]
+UNALIGNED = array("H", bytes(130))
 WINDOW = array("H", bytes(128))
 EDGES = array("H", (1, 2, 3, 4, 5, 6, 33))
 
@@ -61,7 +62,7 @@ POWER = {
     1: ("channel", [1, -1]),
     2: ("axes", [0, 17]),
     3: ("stats", [ints(5), floats(6)]),
-    4: ("window", [array("H", bytes(126)), array("H", bytes(64)), array("h", bytes(128))]),
+    4: ("window", [array("H", bytes(126)), array("H", bytes(64)), array("h", bytes(128)), memoryview(UNALIGNED)[1:]]),
     5: ("table", [ints(T - 1), ints(T + 1)]),
     7: ("power", [ints(33), array("I", bytes(4 * 32))]),
 }

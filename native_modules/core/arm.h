@@ -1,7 +1,7 @@
 // Frame of the assembly sources: Thumb code, in firmware in the section that the pico-sdk copies to RAM.
 
-#ifndef FIELDELM_ARMV6M_H
-#define FIELDELM_ARMV6M_H
+#ifndef FIELDELM_ARM_H
+#define FIELDELM_ARM_H
 
 #ifdef PICO_ON_DEVICE
 #define FIELDELM_HOT_SECTION ".time_critical.fieldelm"
@@ -10,7 +10,9 @@
 #endif
 
     .syntax unified
+#ifdef __ARM_ARCH_6M__
     .cpu cortex-m0plus
+#endif
     .thumb
     .section FIELDELM_HOT_SECTION, "ax", %progbits
 

@@ -1,26 +1,41 @@
-"""The fixed-point core as a Cortex-M0+ executes it: the bits of the C reference, and cycles that do not creep up."""
+"""The fixed-point core as a Cortex-M0+ and a Cortex-M4F execute it: the bits of the C reference, and counts that do not creep up.
+
+Of the Cortex-M0+ cycles are counted, of the Cortex-M4F instructions: its emulator, QEMU, knows no cycles.
+"""
 
 import ctypes
 import shutil
 
 import numpy as np
 import pytest
-from bare_rp2040 import Bare, build
+from bare import RP2040, CortexM4
 from fixed_core import SIZE, Model, Spectrum, build as build_for_this_machine, machine, pointer
 
+from fieldelm_tools import debian
 from fieldelm_tools.emulator import install
 from fieldelm_tools.errors import SetupError
 
 SLACK = 1.03  # another compiler
 # of single functions, called with nothing around them; measured with gcc 12.2
-CYCLES = {
-    "stats 1024": 10_493,
-    "power 1024": 82_836,
-    "bands 64": 6_549,
-    "score 64-22": 14_885,
-    "learn 64-22": 25_000,
-    "score 511-22": 89_599,
-    "learn 511-22": 109_024,
+COUNTS = {
+    "cycles, assembly": {
+        "stats 1024": 10_493,
+        "power 1024": 82_836,
+        "bands 64": 6_549,
+        "score 64-22": 14_885,
+        "learn 64-22": 25_000,
+        "score 511-22": 89_599,
+        "learn 511-22": 109_024,
+    },
+    "instructions, DSP": {
+        "stats 1024": 3_875,
+        "power 1024": 38_266,
+        "bands 64": 6_101,
+        "score 64-22": 7_268,
+        "learn 64-22": 10_386,
+        "score 511-22": 38_058,
+        "learn 511-22": 42_878,
+    },
 }
 
 
@@ -31,31 +46,46 @@ def library(tmp_path_factory):
     return build_for_this_machine(tmp_path_factory.mktemp("host"), ["-O2"])
 
 
-@pytest.fixture(scope="module", params=["assembly", "portable C"])
-def bare(request, tmp_path_factory):
-    """Start of a list of steps for the emulated processor."""
-    if shutil.which("arm-none-eabi-gcc") is None:
-        pytest.skip("no arm-none-eabi-gcc")
+def emulated_pico():
     try:
         install.packages()
-        node = install.node()
+        return RP2040, install.node()
     except SetupError as error:
         pytest.skip(str(error))
-    flags = ["-DFIELDELM_PORTABLE"] if request.param == "portable C" else []
-    stem = build(tmp_path_factory.mktemp("bare"), *flags)
+
+
+def emulated_cortex_m4():
+    qemu = debian.program("qemu-system-arm")
+    if qemu is None and not debian.install(["qemu-system-arm"]):
+        pytest.skip(f"no qemu-system-arm: {debian.install_line(['qemu-system-arm'])}")
+    return CortexM4, qemu or debian.program("qemu-system-arm")
+
+
+@pytest.fixture(
+    scope="module",
+    params=["cycles, assembly", "cycles, portable C", "instructions, DSP", "instructions, portable C"],
+)
+def bare(request, tmp_path_factory):
+    """Start of a list of steps for an emulated processor."""
+    if shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("no arm-none-eabi-gcc")
+    kind, program = emulated_pico() if "cycles" in request.param else emulated_cortex_m4()
+    flags = ["-DFIELDELM_PORTABLE"] if "portable" in request.param else []
+    elf = kind.build(tmp_path_factory.mktemp("bare"), *flags)
 
     def start():
-        steps = Bare(node, stem)
-        steps.gated = request.param == "assembly"
+        steps = kind(program, elf)
+        steps.counts = request.param
         return steps
 
     return start
 
 
-def gate(bare, what, cycles):
-    print(f"{what}: {cycles:,} cycles, {'assembly' if bare.gated else 'portable C'}")  # pytest -s shows it
-    if bare.gated:
-        assert cycles <= CYCLES[what] * SLACK, f"{what}: {cycles} cycles, {CYCLES[what]} allowed"
+def gate(bare, what, count):
+    print(f"{what}: {count:,} {bare.counts}")  # pytest -s shows it
+    if bare.counts in COUNTS:
+        most = COUNTS[bare.counts][what]
+        assert count <= most * SLACK, f"{what}: {count} {bare.counts}, {most} allowed"
 
 
 @pytest.mark.parametrize(
