@@ -15,23 +15,16 @@ from binascii import crc32
 
 from micropython import const
 
+from fieldelm.storage import exists
+
 ENTRY = const(12)
 GONE = const(31)  # delivered, or between the first and the last of an episode
 GIVEN_UP = const(30)
 
 _RECORD = const(16)
 _MAGIC = b"FEL1"
-_SLACK = const(
-    30
-)  # records beyond twice the waiting events before the log is written anew: with them it stays inline in littlefs
-
-
-def _exists(path):
-    try:
-        os.stat(path)
-        return True
-    except OSError:
-        return False
+# records beyond twice the waiting events before the log is written anew: with them it stays inline in littlefs
+_SLACK = const(30)
 
 
 class EventLog:
@@ -114,5 +107,5 @@ class EventLog:
                     else:
                         take(self._record[0] & 31, self._view[:ENTRY])
         except OSError:
-            sound = not _exists(self._path)
+            sound = not exists(self._path)
         return sound

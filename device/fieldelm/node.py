@@ -6,7 +6,6 @@ Everything is allocated here, once. One cycle is: window, talk, sleep until the 
 """
 
 import json
-import os
 from array import array
 
 from micropython import const
@@ -15,7 +14,7 @@ from fieldelm import codes, duty, frame, payloads, reports
 from fieldelm.events import EventStore
 from fieldelm.link import Link
 from fieldelm.settings import Settings
-from fieldelm.storage import Counters, Record, StorageError
+from fieldelm.storage import Counters, Record, StorageError, exists
 from fieldelm.watcher import Watcher
 
 _STATUS_SPACING_MS = const(120000)  # a change of state brings the next STATUS forward, but not more often
@@ -27,17 +26,7 @@ _DAY_MS = const(86400000)
 _FIRST_WORD_MS = const(8000)
 _SHARES = (duty.ROUTINE, duty.WARNING, duty.ALARM)  # of the airtime, by severity
 _PRIMARY_CELL_HYSTERESIS_MV = const(100)
-
-
 _INCOMING = "incoming"  # file of a model that comes over the air
-
-
-def _exists(path):
-    try:
-        os.stat(path)
-        return True
-    except OSError:
-        return False
 
 
 def _known(value):
@@ -81,7 +70,7 @@ class Node:
         self.fault_at_start = getattr(board, "reports_fault", None)
         self._reported_state = None
         self.transfer = None  # of a model over the air; most nodes never need it, and memory is scarce
-        if _exists(_INCOMING):
+        if exists(_INCOMING):
             self.start_transfer()
         self._trace = None  # what a gateway wants to see: picture, kind, number of its wish
         self._service_until_ms = None  # somebody works on the machine: nothing is sensed, learned or decided

@@ -21,6 +21,15 @@ _SEQUENCE_BLOCK = const(16)  # small, since a gateway can follow a leap of 32,76
 _chunk = bytearray(_CHUNK)  # what a record reads through
 
 
+def exists(path):
+    """Whether there is such a file."""
+    try:
+        os.stat(path)
+        return True
+    except OSError:
+        return False
+
+
 class StorageError(OSError):
     """What was stored cannot be trusted."""
 
