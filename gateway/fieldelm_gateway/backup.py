@@ -73,6 +73,7 @@ def copy(source: sqlite3.Connection, target: Path, mark: Callable[[Path], None] 
         raise UsageError(f"{target}: cannot be written there ({error.strerror}): name another place") from None
     try:
         with contextlib.closing(sqlite3.connect(part)) as copied:
+            copied.execute("PRAGMA synchronous = OFF")  # it counts when it has its name; the disk is waited for below
             source.backup(copied)
             copied.execute("PRAGMA journal_mode = DELETE")
         if mark:
@@ -161,13 +162,7 @@ def write_daily(path: Path) -> None:
 
 def _copy_essentials(source: sqlite3.Connection, target: Path, number: int | None = None) -> int:
     # marked as a copy; it goes on by itself if `number`, the gateway's by its configuration, is given
-    part = target.with_name(target.name + ".part")
-    for ending in ("", "-wal", "-shm"):
-        part.with_name(part.name + ending).unlink(missing_ok=True)
-    made = database.connect(part, create=True, locked=True)
-    try:
-        made.execute("PRAGMA foreign_keys = OFF")
-        made.execute("BEGIN")
+    with contextlib.closing(database.in_memory()) as made:  # on a disk each step of the schema would wait for it
         source.execute("BEGIN")  # all tables as they are at one moment, whoever writes meanwhile
         for table, which in _ESSENTIALS.items():
             known = [row[1] for row in made.execute(f"PRAGMA table_info({table})")]
@@ -177,20 +172,13 @@ def _copy_essentials(source: sqlite3.Connection, target: Path, number: int | Non
             names, marks = ", ".join(columns), ", ".join("?" * len(columns))
             rows = source.execute(f"SELECT {names} FROM {table} {which}")  # noqa: S608
             made.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608
+        source.rollback()
         numbers.mark_copy(made, number)
         if number is not None:
             numbers.substitute_or_listen(made)
-        made.execute("COMMIT")
-        source.rollback()
+        made.commit()
         count: int = made.execute("SELECT count(*) FROM node_key").fetchone()[0]
-        made.execute("PRAGMA journal_mode = DELETE")
-    except BaseException:
-        made.close()
-        part.unlink(missing_ok=True)
-        raise
-    made.close()
-    part.replace(target)
-    _sync_folder(target)
+        copy(made, target, database.hand_over)
     return count
 
 

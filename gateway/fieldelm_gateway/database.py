@@ -95,6 +95,14 @@ def connect(path: Path, *, create: bool = False, read_only: bool = False, locked
     return connection
 
 
+def in_memory() -> sqlite3.Connection:
+    """An empty database of the newest schema that no file has yet."""
+    connection = sqlite3.connect(":memory:")
+    for number, sql in migrations():
+        connection.executescript(f"{sql}\nPRAGMA user_version = {number};")
+    return connection
+
+
 def identity(path: Path) -> tuple[int, int] | None:
     """Tells one file from another that has taken its place; None if there is none."""
     try:

@@ -1,7 +1,9 @@
 """The database through the years: migrated with a copy, copied and restored, saved when damaged, and kept short."""
 
 import contextlib
+import os
 import random
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -177,6 +179,40 @@ def test_a_damaged_database_is_moved_aside_and_the_nodes_live_on(world, how):
     # what was used before is not taken again
     (highest,) = _sql(world.database, "SELECT highest FROM node_key")[0]
     assert highest == node.counter
+
+
+_COUNT = """
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static int count;
+__attribute__((destructor)) static void end(void) { fprintf(stderr, "%d", count); }
+int fsync(int fd) { count++; return syscall(SYS_fsync, fd); }
+int fdatasync(int fd) { count++; return syscall(SYS_fdatasync, fd); }
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no C compiler, so nobody counts")
+def test_the_daily_copy_waits_for_the_disk_twice(bench):
+    # for the file and for its name; nobody is answered meanwhile, and a memory card takes tens of ms each
+    node = bench.node()
+    library = bench.folder / "count.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, "-x", "c", "-"], input=_COUNT, text=True, check=True)
+    program = "import sys; from pathlib import Path; from fieldelm_gateway import backup; backup.write_daily(Path(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", program, bench.path],
+        env={**os.environ, "LD_PRELOAD": str(library)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stderr) == 2
+    copy = backup.daily_path(bench.path)
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert _sql(copy, "SELECT key FROM node_key") == [(node.key,)]
+    assert _sql(copy, "PRAGMA user_version") == [(database.migrations()[-1][0],)]
+    assert not [path for path in bench.folder.iterdir() if path.name.startswith(copy.name) and path != copy]
 
 
 def test_without_any_copy_it_says_so(tmp_path):
