@@ -29,7 +29,7 @@ DAILY_S = 86_400
 
 
 def daily_path(path: Path) -> Path:
-    """The small copy beside the database, renewed every day and with every new key: nodes, keys, counters and commands."""
+    """The small copy beside the database: nodes, keys, counters, commands. Made every day, and for new keys and removed nodes."""
     return path.with_name(path.name + ".nodes")
 
 

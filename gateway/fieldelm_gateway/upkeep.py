@@ -37,15 +37,15 @@ class Upkeep:
             self._keeper.step(now)
         except TransientError as error:
             log.debug("database: %s", error)
-        # a new node or key must be in the copy: without it the node would be lost
-        pause_s = backup.DAILY_S if self._keys <= self._copied_keys else _NEW_S
+        # a new node or key must be in the copy: without it the node would be lost; one that was removed must not come back
+        pause_s = backup.DAILY_S if self._keys == self._copied_keys else _NEW_S
         if self._copied_ms is None or now.monotonic_ms - self._copied_ms >= pause_s * 1000:
             self._copy(now)
 
     def _copy(self, now: Instant) -> None:
         self._copied_ms = now.monotonic_ms
         self._copied_keys = self._keys
-        if not self._keys:
+        if not self._keys and not backup.daily_path(self._store.path).exists():
             return
         try:
             backup.write_daily(self._store.path)

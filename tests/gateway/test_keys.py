@@ -731,6 +731,18 @@ def test_a_new_key_is_in_the_small_copy_before_the_day_is_over(bench):
     assert len(bench.outbox("/event")) == 2
 
 
+def test_a_node_that_was_removed_does_not_come_back_from_the_small_copy(bench):
+    for name in ("fan", "pump"):
+        bench.node(name)
+    bench.tick()
+    for name, stay in (("fan", [("pump",)]), ("pump", [])):
+        bench.tick(10_000)
+        command_line(bench, "node", "remove", name, "--yes")
+        bench.tick(10_000)
+        with sqlite3.connect(backup.daily_path(bench.path)) as copy:
+            assert copy.execute("SELECT name FROM node").fetchall() == stay
+
+
 def test_a_hello_that_was_held_back_does_not_tell_of_the_present(bench):
     node = bench.node()
     bench.hear(node.hello())
