@@ -116,17 +116,20 @@ def _create(path: Path) -> None:
     # keys are in it: nobody else may ever read it, and SQLite gives its other files the same mode and owner
     try:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
     except OSError as error:
         raise WrongDatabaseError(f"{path} cannot be made ({error.strerror}): name another [database] path") from None
     hand_over(path)
 
 
 def hand_over(path: Path) -> None:
-    """What the administrator has made belongs to whoever the folder belongs to: the service runs as that user."""
+    """What the administrator has made belongs to whoever the folder belongs to: the service runs as that user.
+
+    That user can put a link there; nothing is made or given away through one.
+    """
     if os.geteuid() == 0:
         owner = path.absolute().parent.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 @contextmanager
@@ -236,7 +239,7 @@ def lock(path: Path) -> IO[bytes]:
     try:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         is_new = not name.exists()
-        holder = name.open("ab")
+        holder = os.fdopen(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0o644), "ab")
         if is_new:
             hand_over(name)
     except OSError as error:

@@ -215,6 +215,27 @@ def test_what_the_administrator_makes_belongs_to_the_services_user(tmp_path):
         assert [name for name in theirs if (state / name).stat().st_gid != 12346] == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only the administrator can give files away")
+@pytest.mark.parametrize("name", ["gateway.db", "gateway.db.lock"])
+@pytest.mark.parametrize("there", [False, True], ids=["dangling", "a file"])
+def test_the_administrator_makes_and_gives_away_nothing_through_a_link_of_the_services_user(tmp_path, name, there):
+    state, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
+    for folder in (state, elsewhere):
+        folder.mkdir()
+    os.chown(state, 12345, 12346)
+    target = elsewhere / name
+    if there:
+        target.touch()
+    (state / name).symlink_to(target)
+    path = state / "gateway.db"
+    with contextlib.suppress(DatabaseError):
+        Store(path, create=True).close()
+    with contextlib.suppress(DatabaseError):
+        database.lock(path).close()
+    database.hand_over(state / name)
+    assert [(file.name, file.stat().st_uid) for file in elsewhere.glob(f"{name}*")] == ([(name, 0)] if there else [])
+
+
 def test_the_service_may_take_its_time_to_start():
     # it copies the whole database before it changes its schema: systemd must not end it halfway
     assert "\nTimeoutStartSec=infinity\n" in install._UNIT
