@@ -1,10 +1,11 @@
 """MicroPython's `lora` package behind the node's radio. A stand-in has the package's methods, and no others."""
 
+import json
 import sys
 
 from copper import Time, fails
 from machine_copper import install
-from mp_pico_board import Rig
+from mp_pico_board import PICO, Rig
 
 PACKAGE = (
     "configure standby sleep is_idle start_recv poll_recv prepare_send start_send poll_send get_time_on_air_us crc_errors"
@@ -22,6 +23,7 @@ class SX1276:
         SX1276.made += 1
         self._modem = SX127x(spi, cs, dio0, dio1, reset)
         self._modem.crc_en = False
+        self._noted = None if dio0 else 1  # when an interrupt came last; standby() counts as one
         self.configure(lora_cfg)
 
     def __getattr__(self, name):
@@ -33,9 +35,14 @@ class SX1276:
 
         def call(*args):
             try:
-                return found(*args)
+                if name == "configure" and self._modem._rx:
+                    raise RuntimeError("Receiving")
+                got = found(*args)
             except OSError as error:
                 raise RuntimeError(str(error))
+            if name == "poll_recv" and self._noted and got is not True and got is not False:
+                got.ticks_ms = self._noted
+            return got
 
         return call
 
@@ -91,6 +98,23 @@ def test_the_modem_listens_with_it():
         rig.time.sleep_ms(1)
     assert rig.radio.sent[0][2] == b"down" and rig.radio.sent[0][3]["invert_tx"]
     assert radio.poll_send() is False
+
+
+def test_a_frame_has_its_time_without_an_interrupt_wire_too():
+    rig = Rig(missing=("sensor",))
+    description = json.loads(json.dumps(PICO))
+    del description["radios"]["sx1276"]["dio0"]
+    radio = opened(rig, role="modem", description=description).radio
+    radio.start_recv(None, True)
+    radio.configure({"sf": 7})  # listening or not
+    radio.start_recv(None, True)
+    rig.radio.hear(rig.time.us + 5000000, b"up", invert_rx=False)
+    while True:
+        packet = radio.poll_recv()
+        if packet is not True:
+            break
+        rig.time.sleep_ms(1)
+    assert packet == b"up" and 0 <= rig.time.ticks_ms() - packet.ticks_ms < 3, packet.ticks_ms
 
 
 def test_a_silent_radio_is_a_sentence_and_may_come_later():

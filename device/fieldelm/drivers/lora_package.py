@@ -165,7 +165,10 @@ class LoraPackage:
 
     def poll_recv(self, rx_packet=None):
         """A packet; True while listening goes on; False when it has ended."""
-        return self._poll("poll_recv", rx_packet)
+        got = self._poll("poll_recv", rx_packet)
+        if self._irq is None and got is not True and got is not False:
+            got.ticks_ms = time.ticks_ms()  # without a pin the package takes the time of its last standby
+        return got
 
     def recv(self, timeout_ms=None, rx_length=255, rx_packet=None):
         """Wait for a frame; return it, or None after ``timeout_ms`` without one. Raises OSError."""
