@@ -14,6 +14,7 @@ from gateway_browser import open_browser, wait_until
 from gateway_world import World
 
 from fieldelm_gateway.config import GatewayConfig
+from fieldelm_gateway.dashboard.app import _csv
 from fieldelm_gateway.dashboard.data import Data, Filter, _log_query
 from fieldelm_gateway.live import Live
 from fieldelm_gateway.store import Store
@@ -145,6 +146,13 @@ def test_a_browser_that_was_refused_comes_back_to_the_stream(world):
         wait_until(browser, "window.made >= 2", 20)
     finally:
         browser.quit()
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1"])
+def test_what_a_stranger_calls_himself_is_no_formula_in_a_spreadsheet(text):
+    table = "".join(_csv(iter([[text, -2.5, "fan-1"]])))
+    ((by, ratio, name),) = csv.reader(io.StringIO(table, newline=""))
+    assert (by, ratio, name) == (f"'{text}", "-2.5", "fan-1")
 
 
 # a long log

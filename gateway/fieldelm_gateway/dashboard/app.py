@@ -249,9 +249,13 @@ def _problem(code: int, sentence: str) -> Response:
 def _csv(lines: Iterator[list[object]]) -> Iterator[str]:
     for line in lines:
         buffer = io.StringIO()
-        # a cell that begins like a formula is a text to spreadsheets, too
-        csv.writer(buffer).writerow([f"'{cell}" if str(cell)[:1] in {"=", "+", "@"} else cell for cell in line])
+        csv.writer(buffer).writerow([_cell(cell) for cell in line])
         yield buffer.getvalue()
+
+
+def _cell(value: object) -> object:
+    # a text that begins like a formula is a text to spreadsheets, too; numbers may be negative
+    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
 
 
 async def _stream(hub: Hub) -> AsyncIterator[str]:
