@@ -192,7 +192,7 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
     scale(w.s, h, (int32_t)fieldelm_fixed_root(ratio)); // |s| <= 2^15
     int32_t p_down = head->p_bits - 8 - exponent - 2 * down;
     // Rounding: P stays positive if the diagonal is raised by h/2 for the elements' own, and by h (2 2^down units of u)^2 sigma / lambda
-    // for that of s (docs/explanation/kernels.md)
+    // for that of s (docs/reference/kernels.md)
     int64_t raise = shifted((int64_t)h * (int64_t)(head->inverse_forgetting >> 15), 2 * down - head->p_bits - 34);
     raise = (raise < 1 << 28 ? raise : 1 << 28) + (int64_t)h / 2 + 2;
     if (p_down < 31) {

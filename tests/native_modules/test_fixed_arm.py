@@ -22,8 +22,10 @@ COUNTS = {
         "stats 1024": 10_493,
         "power 1024": 82_836,
         "bands 64": 6_549,
+        "inputs 64": 1_452,
         "score 64-22": 14_885,
         "learn 64-22": 25_000,
+        "inputs 511": 11_084,
         "score 511-22": 89_599,
         "learn 511-22": 109_024,
     },
@@ -31,8 +33,10 @@ COUNTS = {
         "stats 1024": 3_875,
         "power 1024": 38_266,
         "bands 64": 6_101,
+        "inputs 64": 1_371,
         "score 64-22": 7_268,
         "learn 64-22": 10_386,
+        "inputs 511": 10_769,
         "score 511-22": 38_058,
         "learn 511-22": 42_878,
     },
@@ -202,11 +206,12 @@ def test_model(library, bare, n, h, forgetting):
         expected.append((reference.words.copy(), reference.work.copy(), reference.out.copy()))
     answers = steps.run()[3:]
     for i, (words, work_words, scores) in enumerate(expected):
-        _, score, learn, got_words, got_work, got_scores = answers[6 * i : 6 * i + 6]
+        inputs, score, learn, got_words, got_work, got_scores = answers[6 * i : 6 * i + 6]
         assert learn["result"] == 1
         assert (got_work == work_words).all(), i
         assert (got_words == words).all(), i
         assert (got_scores == scores).all(), i
         if i == 5 and forgetting == 1 and h == 22:
+            gate(steps, f"inputs {n}", inputs["cycles"])
             gate(steps, f"score {n}-22", score["cycles"])
             gate(steps, f"learn {n}-22", learn["cycles"])
