@@ -62,6 +62,14 @@ class Reached:
     event: threading.Event
 
 
+class _FaultyError(Exception):
+    """A frame has met a fault in the program."""
+
+    def __init__(self, uplink: Uplink) -> None:
+        super().__init__()
+        self.uplink = uplink
+
+
 Item = Uplink | Request | Published | Tick | Reached | Stop
 Inbox = queue.SimpleQueue[Item]
 
@@ -137,9 +145,14 @@ class Core:
         now = self._clock.now()
         batch = Batch()
         added: list[Command] | None = None
+        faulty: list[Uplink] = []
         try:
             while added is None:
-                batch = self._decide(items, now)
+                try:
+                    batch = self._decide(items, now, faulty)
+                except _FaultyError as error:  # the round is decided anew: what it left behind halfway does not count
+                    faulty.append(error.uplink)
+                    continue
                 added = self.state.store.commit(batch.writes, self._database_version) if batch.writes else []
         except DatabaseUnavailableError as error:
             self._give_up(items, batch, error)
@@ -151,15 +164,23 @@ class Core:
         if self._is_due(now):
             self._look_around(now)
 
-    def _decide(self, items: list[Item], now: Instant) -> Batch:
+    def _decide(self, items: list[Item], now: Instant, faulty: list[Uplink]) -> Batch:
         # what this round changes, by what the database has said
         batch = Batch()
         self._reload_if_changed(now)
         self._heed_the_clock(now)
         for item in [*items, *self._beside()]:
             match item:
+                case Uplink() if any(item is one for one in faulty):
+                    uplinks.decline(batch, item)
                 case Uplink():
-                    uplinks.handle(self.state, batch, item)
+                    try:
+                        uplinks.handle(self.state, batch, item)
+                    except GatewayError:
+                        raise
+                    except Exception:  # nor must a frame: its node sends it again and again
+                        log.exception("radio %s: a frame has met a fault in the program: it is dropped", item.radio)
+                        raise _FaultyError(item) from None
                 case Published(events, rest):
                     batch.writes.published += events + rest
                     batch.published = (batch.published[0] + len(events), batch.published[1] + len(rest))

@@ -48,6 +48,13 @@ def handle(state: State, batch: Batch, uplink: Uplink) -> None:
     batch.answers.append((uplink, answer))
 
 
+def decline(batch: Batch, uplink: Uplink) -> None:
+    """Drop an uplink that cannot be handled."""
+    batch.frames["received"] += 1
+    batch.drops["bad_payload"] += 1
+    batch.answers.append((uplink, None))
+
+
 def _suspect(state: State, batch: Batch, uplink: Uplink, error: frame.FrameError) -> None:
     # a frame is dropped: does that look like an attack?
     now = uplink.received

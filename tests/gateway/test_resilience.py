@@ -21,6 +21,7 @@ from fieldelm_gateway import (
     config as configuration,
     core,
     database,
+    documents,
     ingress_serial,
     install,
     keyfile,
@@ -97,6 +98,26 @@ def test_a_request_that_meets_a_fault_in_the_program_is_refused_once_and_the_rou
     (answer,) = bench.outbox("/response/comment")
     assert (answer["id"], answer["status"]) == ("1", "error")
     assert len(bench.outbox(f"{node.eui}/event")) == 1
+
+
+def test_a_frame_that_meets_a_fault_in_the_program_is_dropped_and_the_others_are_answered(bench, monkeypatch, caplog):
+    fan, pump, mill = (bench.node(name) for name in ("fan", "pump", "mill"))
+    bench.hear_all([node.hello() for node in (fan, pump, mill)])
+    read = documents.status
+
+    def faulty(verified, uplink):
+        return read(verified, uplink) if verified.node.name != "pump" else {}["a fault"]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(documents, "status", faulty)
+        dropped = pump.status(ack=True)
+        answers = bench.hear_all([fan.alert(), dropped, mill.alert(), dropped, fan.status(ack=True)])
+    assert [answer is not None for answer in answers] == [True, False, True, False, True]
+    assert bench.drops == {"bad_payload": 2}
+    assert bench.core.tally.frames["received"] == 8
+    assert [len(bench.outbox(f"{node.eui}/event")) for node in (fan, pump, mill)] == [1, 0, 1]
+    assert caplog.text.count("a frame has met a fault in the program") == 2
+    assert bench.hear(dropped) is not None, "nothing of it counted"
 
 
 # a damaged database
