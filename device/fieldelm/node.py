@@ -106,9 +106,13 @@ class Node:
         """
         if self.stored(self._model, self.watcher.snapshot.save(0)) and self._restore_model():
             return True
+        self.return_to_stored_model()
+        return False
+
+    def return_to_stored_model(self):
+        """What is in the watcher's buffers is no model: go on with the one that was stored last, or learn one."""
         if not self._restore_model():
             self.watcher.commission()
-        return False
 
     def save_model(self):
         """Store model, thresholds and detector; called between windows only, since a flash write stalls sampling.

@@ -170,7 +170,10 @@ class Transfer:
     # frames
 
     def talk(self, until_ms):
-        """Send what is due, one frame at least, and begin none after this time. Raises OSError if radio or flash do not work."""
+        """Send what is due, one frame at least, and begin none after this time. Raises OSError if the radio does not work.
+
+        Flash that is full or worn is said, and counts as a failure: it is tried again later, and given up.
+        """
         clock = self._node.clock
         while self.due_ms is not None and self.due_ms <= clock.now_ms():
             self._step()
@@ -178,19 +181,46 @@ class Transfer:
                 break
 
     def _step(self):
+        try:
+            part, end = self._prepare()
+        except OSError as error:
+            self._failed(error)
+            return
+        if end is None:  # nothing to send, or not now
+            return
+        sending = self._sending  # a command in the answer may begin another transfer
+        answer = self._node.exchange(frame.MODEL, "MODEL", end, True)
+        done = bool(answer)
+        if part == _WANTED:
+            try:
+                done = answer == frame.MODEL and self._received(self._node.link.answer)
+            except OSError as error:
+                self._failed(error)
+                return
+        elif done and part == _FRAGMENT:
+            if self._sending is sending:
+                name, offset, total = sending
+                offset += self._fragment
+                self._sending = (name, offset, total) if offset < total else None
+        elif done and part == self._result:
+            self._forget()
+        self._next(done)
+
+    def _prepare(self):
+        # put the frame that is due into the link's buffer: (its part, where it ends); None if there is none to be sent now
+        length = 0
         if self._receiving is not None:
             name, offset, total = self._receiving
             if offset == total and self._result is None:
                 self._result = self._use(name, total)
             part = self._result or _WANTED
-            length = 0
         elif self._sending is not None:
             part = _FRAGMENT
             name, offset, total = self._sending
             length = min(self._fragment, total - offset)
         else:
             self.due_ms = None
-            return
+            return None, None
         link = self._node.link
         now = self._node.clock.now_ms()
         ready = link.duty.ready_ms(
@@ -198,7 +228,7 @@ class Transfer:
         )
         if ready > now:
             self.due_ms = ready
-            return
+            return None, None
         start = link.payload_start(frame.MODEL)
         head = {"part": part, "model": name, "offset": offset, "total": total}
         end = payloads.pack_into(payloads.MODEL, link.buffer, start, head)
@@ -206,16 +236,11 @@ class Transfer:
             with self._copy.open() as file:
                 file.seek(offset)
                 file.readinto(memoryview(link.buffer)[end : end + length])
-        answer = self._node.exchange(frame.MODEL, "MODEL", end + length, True)
-        if part == _WANTED:
-            done = answer == frame.MODEL and self._received(link.answer)
-        else:
-            done = bool(answer)
-            if done and part == _FRAGMENT:
-                self._sending = (name, offset + length, total) if offset + length < total else None
-            elif done:
-                self._forget()
-        self._next(done)
+        return part, end + length
+
+    def _failed(self, error):
+        self._node.say("storage", {"problem": str(error)})
+        self._next(False)
 
     def _next(self, done):
         now = self._node.clock.now_ms()
@@ -258,7 +283,11 @@ class Transfer:
                 node.say("model", {"problem": str(error)})
                 return _REFUSED
             file.seek(_HEAD_BYTES)
-            unpacker.unpack(file)
+            try:
+                unpacker.unpack(file)
+            except OSError:  # half of it is in the buffers
+                node.return_to_stored_model()
+                raise
         node.watcher.snapshot.has_old = False
         if not node.adopt_model():
             return _REFUSED

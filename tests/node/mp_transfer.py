@@ -228,29 +228,39 @@ def test_a_node_that_is_never_idle_gives_its_copy_all_the_same():
     assert whole(keeper)
 
 
-def test_a_model_that_was_taken_is_not_taken_again_after_a_restart():
+def test_a_command_that_answers_a_fragment_begins_anew():
     node, keeper = commissioned()
-    data = packed(node)
-    told = [node]  # the gateway hears all but that it was taken
-    keeper.loses = lambda number: told and told[0].transfer._result is not None
-    keeper.hands_out = data
-    gateway = node.board.gateway
-    gateway.answers.append(gateway.command(PUT, 902, struct.pack("<IH", crc32(data), len(data))))
-    node._next_status_ms = node.clock.now_ms()
-    for _ in range(100):
-        node.cycle()
-        if node.transfer is not None and node.transfer._result is not None:
-            break
-    assert keeper.results == [] and node.watcher.state == "watching"
-    node.watcher.commission()  # the machine was repaired
-    for _ in range(5):
-        node.cycle()
-    again = told[0] = restarted(node)
-    assert again.watcher.state == "commissioning"
-    for _ in range(5):
-        again.cycle()
-    assert again.watcher.state == "commissioning", "what was forgotten is back"
-    told.clear()
-    for _ in range(60):
-        again.cycle()
-    assert keeper.results == ["taken"] and "incoming" not in os.listdir(".")
+    answer = keeper.answer
+
+    def asks_again(gateway, header, payload):
+        if keeper.frames != 4:
+            return answer(gateway, header, payload)
+        keeper.data[:] = b""
+        node.watcher.model.weight[0] *= 1.5
+        return gateway.command(GET, 903, struct.pack("<IH", 0, 0))(gateway, header, payload)
+
+    keeper.answer = asks_again
+    ask(node, GET, struct.pack("<IH", 0, 0))
+    assert whole(keeper) and keeper.frames > 20
+
+
+def test_a_command_that_answers_the_result_is_not_forgotten_with_it():
+    node, keeper = commissioned()
+    first = packed(node)
+    node.watcher.model.weight[0] *= 1.5
+    second, weight = packed(node), node.watcher.model.weight[0]
+    answer = keeper.answer
+
+    def asks_for_another(gateway, header, payload):
+        got = answer(gateway, header, payload)
+        if keeper.results == ["taken"] and keeper.hands_out is first:
+            keeper.hands_out = second
+            put = struct.pack("<IH", crc32(second), len(second))
+            return gateway.command(PUT, 904, put)(gateway, header, payload)
+        return got
+
+    keeper.answer = asks_for_another
+    keeper.hands_out = first
+    ask(node, PUT, struct.pack("<IH", crc32(first), len(first)))
+    assert keeper.results == ["taken", "taken"]
+    assert abs(node.watcher.model.weight[0] / weight - 1) < 1e-3
