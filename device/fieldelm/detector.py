@@ -3,7 +3,7 @@
     score → verdict → suspicion (deviating rows among the newest eight) → decision → cleared again
 
 A row deviates from the verdict "uncertain" on. Each adds its excess over that limit to the evidence, so that scores far above the
-threshold decide in eight rows, and scores that stay just below it in a few dozen: a cumulative sum as in E. S. Page,
+threshold decide in six rows, and scores that stay just below it in a few dozen: a cumulative sum as in E. S. Page,
 "Continuous inspection schemes", Biometrika 41, 1954, of d + d^2 / 2, where d is the excess in the logarithm of the score.
 
 A decision is one of ``change.Change.classify``'s words. It needs ``EVIDENCE``, and ``DECIDE_ROWS`` deviating rows that make
@@ -36,6 +36,7 @@ class Detector:
         self.change = Change(n, origin, scratch)
         self._level = level
         self._spectral = spectral
+        self._enough = defaults.EVIDENCE if spectral else defaults.EVIDENCE_VALUES
         self.reset()
 
     def reset(self):
@@ -103,7 +104,7 @@ class Detector:
             self.suspect = False
             return None
         self._suspect_rows += 1
-        if self._evidence < defaults.EVIDENCE:
+        if self._evidence < self._enough:
             return None
         if self.change.rows < defaults.DECIDE_ROWS or self.deviating < defaults.DECIDE_OF_8:
             return "machine" if self._suspect_rows > defaults.UNDECIDED_ROWS else None
@@ -122,14 +123,32 @@ class Detector:
         self.reference = modes.nearest(change.mean)
         if not self._spectral:  # of sensor values nobody knows what a new environment does to them
             return "machine"
-        limit = (defaults.STALE_PREFERENCE * modes.distance) ** 2
+        nearest = modes.distance
+        limit = (defaults.STALE_PREFERENCE * nearest) ** 2
         decision = change.classify(modes.centers[self.reference], self._level, modes.noise)
         if decision == "machine" and modes.stale:
             stale = self._stale_explanation(limit)
             if stale is not None:
                 self.reference = stale
                 return "environment"
+        if decision == "machine":
+            decision = self._another_condition(nearest)
         return decision
+
+    def _another_condition(self, nearest):
+        # a source that was added may have moved a condition nearer to another one than to itself
+        change = self.change
+        modes = self.modes
+        limit = (defaults.MODE_DOUBT * nearest) ** 2
+        found = "machine"
+        for mode in range(modes.count):
+            square = modes.square(change.mean, modes.centers[mode])
+            if mode == self.reference or square >= limit or modes.numbers[mode] < defaults.MODE_KNOWN:
+                continue
+            decision = change.classify(modes.centers[mode], self._level, modes.noise)
+            if decision in ("environment", "quieter"):
+                found, limit, self.reference = decision, square, mode
+        return found
 
     def _stale_explanation(self, limit):
         # the mode, among those not met since the environment changed, that the same source would make look like this

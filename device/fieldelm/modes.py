@@ -61,6 +61,11 @@ class Modes:
         """RMS distance from the nearest centre that makes a new mode."""
         return max(defaults.MODE_DISTANCE, defaults.MODE_NOISE * self.noise)
 
+    def expect_noise(self, square, rows):
+        """Rows differ from their condition's centre by this mean square, as so many rows have shown."""
+        self.numbers[self.capacity + 1] = square
+        self.numbers[self.capacity + 2] = rows
+
     def nearest(self, x):
         """Index of the mode nearest to ``x``, 0 if there is none yet; ``distance`` is the RMS over the inputs."""
         best, found = None, 0
@@ -74,16 +79,16 @@ class Modes:
     def learn(self, x):
         """Let a normal row move its mode's centre or begin a mode; return the mode."""
         numbers = self.numbers
+        mode = self.nearest(x)
         if numbers[self.capacity + 2]:
             # rows of one condition differ from each other by twice their variance; a change of condition is cut
             noise = numbers[self.capacity + 1]
-            d = self.square(x, self._last) / 2
+            d = min(self.square(x, self._last) / 2, self.distance * self.distance)
             if noise:
                 d = min(d, 4 * noise)
             numbers[self.capacity + 1] = noise + (d - noise) / min(numbers[self.capacity + 2], defaults.NOISE_ROWS)
         numbers[self.capacity + 2] += 1
         self._last[:] = x
-        mode = self.nearest(x)
         if not self.count or self.distance > self.radius:
             mode = self.add(x, 0)
         self.stale &= ~(1 << mode)

@@ -87,6 +87,8 @@ class Place:
         if sift.rows < self._part:
             return False
         strangers = sift.judge() if self._spectral else 0
+        if self._spectral and self.fresh and not self._seen:
+            self._modes.expect_noise(sift.noise, sift.rows)
         if not self.fresh and strangers > defaults.SIFT_SPARE * sift.rows and self._again:
             self._again -= 1
             sift.drop_strangers()

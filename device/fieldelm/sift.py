@@ -34,6 +34,7 @@ class Sift:
         self.most = min(len(room) // (n + MARKS), MOST)
         self._first = self.most * n
         self.rows = 0
+        self.noise = 0.0  # mean square by which rows that are alike differ from what they have in common
         self.on_wait = None  # is called again and again in a judgement that takes seconds: it feeds a watchdog
 
     def hold(self, x):
@@ -114,7 +115,9 @@ class Sift:
         for j in range(rows):
             beside = range(max(j - near, 0), min(j + near + 1, rows))
             usual.append(min([self._square(i, j) for i in beside if i != j] or [0]))
-        limit = defaults.SIFT_ALIKE * sorted(usual)[rows // 2]
+        usual = sorted(usual)[rows // 2]
+        self.noise = usual * defaults.HELD_STEP**2 / (2 * self._n)
+        limit = defaults.SIFT_ALIKE * usual
         for j in range(rows):
             if self.on_wait is not None:
                 self.on_wait()

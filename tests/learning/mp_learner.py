@@ -301,6 +301,42 @@ def test_conditions_that_last_or_take_turns_are_all_learned():
             assert live(watcher, machine, 40) == []
 
 
+TONES = (1.0, 3.0, 8.0)
+
+
+def commissioned_in_turn():
+    """At three speeds, another one with each row."""
+    watcher, machine = Watcher(settings(train=96, calibration=48), Sensor()), Machine()
+    for r in range(144):
+        machine.tone = TONES[r % 3]
+        watcher.step(machine.spectrum(), r)
+    assert watcher.state == "watching"
+    return watcher, machine
+
+
+def test_conditions_that_take_turns_with_each_row_are_told_apart():
+    watcher, machine = commissioned_in_turn()
+    found = set()
+    for tone in TONES:
+        machine.tone = tone
+        assert live(watcher, machine, 8) == []
+        found.add(watcher.mode)
+    assert len(found) == 3 == watcher.modes.count
+
+
+def test_all_conditions_of_a_machine_are_met_again_after_a_move():
+    watcher, machine = commissioned_in_turn()
+    machine.extra = new_source
+    told = []
+    for tone in TONES + TONES:
+        machine.tone = tone
+        told += names(live(watcher, machine, 60))
+    assert "machine_alarm" not in told
+    assert told[:3] == ["environment_changed", "relearned", "change_unconfirmed"]
+    machine.extra = broken
+    assert names(live(watcher, machine, 30)) == ["machine_alarm"]
+
+
 def test_one_row_over_and_over_is_a_stuck_sensor():
     watcher, machine = Watcher(settings(), Sensor()), Machine()
     row = machine.spectrum()
