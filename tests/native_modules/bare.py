@@ -9,7 +9,6 @@ import numpy as np
 
 HERE = Path(__file__).parent
 CORE = HERE.parents[1] / "native_modules" / "core"
-HEAP, END = 0x20010000, 0x2003E000
 # as MicroPython compiles a user C module
 FLAGS = ["-std=c11", "-mthumb", "-Os", "-nostdlib", "-nostartfiles"]
 COMMAND = ["arm-none-eabi-gcc", *FLAGS, "-Wl,--no-warn-rwx-segments"]
@@ -21,6 +20,7 @@ class Bare:
     processor: tuple[str, ...]
     layout: str
     sources: tuple[str, ...]
+    memory = range(0x20010000, 0x2003E000)  # for arrays
 
     @classmethod
     def build(cls, folder, *flags):
@@ -38,12 +38,12 @@ class Bare:
         fields = [line.split() for line in names.stdout.splitlines()]
         self.symbols = {field[2]: int(field[0], 16) for field in fields if len(field) == 3}
         self.steps, self.kinds = [], []
-        self.heap = HEAP
+        self.heap = self.memory.start
 
     def put(self, array):
         """Write an array into memory of its own; return its address."""
         at, self.heap = self.heap, self.heap + (array.nbytes + 15) // 8 * 8
-        assert self.heap < END
+        assert self.heap in self.memory
         self.steps.append({"write": at, "data": np.ascontiguousarray(array).tobytes().hex()})
         return at
 
@@ -86,11 +86,19 @@ class RP2040(Bare):
 
 
 class CortexM4(Bare):
-    """On QEMU's mps2-an386; `program` is qemu-system-arm. QEMU knows no cycles: instructions are counted."""
+    """On QEMU; `program` is qemu-system-arm. QEMU knows no cycles: instructions are counted."""
 
-    processor = ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=softfp", "-Wl,-e,0")
+    machine = "mps2-an386"
+    processor = (
+        "-mcpu=cortex-m4",
+        "-mfpu=fpv4-sp-d16",
+        "-mfloat-abi=softfp",
+        "-DTICK=40",
+        "-DSTACK=0x20400000",
+        "-Wl,-e,0",
+    )
     layout = "SECTIONS { . = 0; .text : { KEEP(*(.vectors)) *(.text*) *(.rodata*) *(.data*) *(.bss*) } }"
-    sources = ("bare_cortex_m4.c",)
+    sources = ("bare_qemu.c",)
 
     def execute(self, steps):
         script, length = bytearray(), 0
@@ -108,7 +116,7 @@ class CortexM4(Bare):
                 length += 8
         folder = self.elf.parent
         (folder / "steps").write_bytes(script + bytes(12))
-        machine = ["-machine", "mps2-an386", "-display", "none", "-monitor", "null", "-serial", "null", "-semihosting"]
+        machine = ["-machine", self.machine, "-display", "none", "-monitor", "null", "-serial", "null", "-semihosting"]
         command = [self.program, *machine, "-icount", "shift=10,sleep=off", "-kernel", self.elf.name]
         subprocess.run(command, check=True, cwd=folder, stdin=subprocess.DEVNULL, timeout=100)
         found, answers = (folder / "answers").read_bytes(), []
@@ -122,3 +130,18 @@ class CortexM4(Bare):
                 answers.append({"cycles": instructions, "result": result})
                 found = found[8:]
         return answers
+
+
+class CortexM33(CortexM4):
+    """The Pico 2's processor, compiled for as in its firmware."""
+
+    machine = "mps2-an505"
+    memory = range(0x38010000, 0x3803E000)
+    processor = (
+        "-mcpu=cortex-m33",
+        "-mfloat-abi=softfp",
+        "-DTICK=50",
+        "-DSTACK=0x38080000",
+        "-Wl,-e,0x10000000",
+    )
+    layout = CortexM4.layout.replace(". = 0;", ". = 0x10000000;")

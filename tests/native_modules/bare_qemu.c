@@ -1,8 +1,8 @@
-// Functions of an image without a system, called on QEMU's mps2-an386 (Cortex-M4F): what bare_rp2040.mjs is for the RP2040.
+// Functions of an image without a system, called on QEMU's machines of the MPS2 family: what bare_rp2040.mjs is for the RP2040.
 //
 // The file `steps` is words: 1 address length bytes (write, filled up to whole words), 2 address count arguments (call) and
 // 3 address length (read). The file `answers` is what calls ([instructions, result]) and reads give. Run with -icount shift=10: an
-// instruction then takes 1024 ns, of which the SysTick timer, 25 MHz, counts 25.6.
+// instruction then takes 1024 ns, which the SysTick timer measures in ticks of TICK ns. STACK is the stack's end.
 #include <stdint.h>
 
 #define SYS_OPEN 1
@@ -47,7 +47,7 @@ __attribute__((noipa)) static uint32_t timed(function_t *function, const uint32_
     uint32_t start = REGISTER(0xe000e018);
     uint32_t result = function(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9]);
     uint32_t ticks = (start - REGISTER(0xe000e018)) & 0xffffff;
-    *instructions = (ticks * 5 + 64) / 128;
+    *instructions = (ticks * TICK + 512) / 1024;
     return result;
 }
 
@@ -73,4 +73,4 @@ static void start(void) {
     host(SYS_EXIT, (void *)0x20026);
 }
 
-__attribute__((section(".vectors"), used)) static const void *const vectors[] = { (void *)0x20400000, start };
+__attribute__((section(".vectors"), used)) static const void *const vectors[] = { (void *)STACK, start };
