@@ -7,7 +7,6 @@ at once.
 import dataclasses
 import logging
 import queue
-import re
 import threading
 import time
 from dataclasses import dataclass
@@ -19,26 +18,25 @@ from . import (
     home_assistant,
     maintenance,
     numbers,
-    requests,
+    requested,
     steps,
     upkeep,
     uplinks,
 )
 from .clock import Clock, Instant, rfc3339
 from .config import GatewayConfig
-from .errors import DatabaseUnavailableError, GatewayError, RequestError
+from .errors import DatabaseUnavailableError, GatewayError
 from .ingress import Radio, Tick, Uplink
 from .live import Live
 from .nodes import Node
 from .publisher import Published, Publisher
 from .requests import Request
-from .rows import REST, Command
+from .rows import Command
 from .state import Batch, State
 from .store import Store
 
 log = logging.getLogger(__name__)
 
-_PLAIN = re.compile("[0-9A-Za-z_-]{1,64}")  # what may stand in a topic that the broker takes
 _CHANGES_NODE = ("rotate_key", "config_set")
 _ROUND = 512  # items at most: an SD card takes tens of ms for a commit, and an answer has a second
 _TICK_S = 0.5
@@ -185,19 +183,9 @@ class Core:
                     batch.writes.published += events + rest
                     batch.published = (batch.published[0] + len(events), batch.published[1] + len(rest))
                 case Request():
-                    before = batch.copy()
-                    try:
-                        self._request(item, batch, now)
-                    except GatewayError:
-                        raise
-                    except Exception:  # a request must not end the gateway, nor come again at every start
-                        log.exception("a request, %.64r, has met a fault in the program: it is refused", item.command)
-                        batch.restore(before)
-                        self._refuse(
-                            item, batch, "this request has met a fault in the gateway: its log shows where", now
-                        )
+                    requested.handle(self.state, batch, item, now)
         if self._is_due(now):
-            self._expire_commands(batch, now)
+            requested.expire(self.state, batch, now)
         return batch
 
     def _reload_if_changed(self, now: Instant) -> None:
@@ -272,60 +260,6 @@ class Core:
             for node in steps.put_right(self.state, self._clock_steps[0]):
                 self._tell_alarm(node, now)
             self._clock_steps.pop(0)
-
-    # requests and commands
-
-    def _request(self, request: Request, batch: Batch, now: Instant) -> None:
-        state = self.state
-        try:
-            if request.inbox:
-                batch.writes.inbox_answers.append(("ok", request.inbox))
-            if request.command in maintenance.ACTIONS:
-                maintenance.handle(state, batch, request, now)
-                return
-            if not self.state.config.gateway.answers:
-                raise RequestError("this gateway only listens ([gateway] answers): ask the one that answers the nodes")
-            command = requests.read(request, state.rows.values(), now.epoch_ms, self.state.config.commands.expire_s)
-            if command.request_id in batch.request_ids or self._is_known(command):
-                return
-            batch.request_ids.add(command.request_id)
-            batch.writes.commands_new.append(command)
-            maintenance.asked(state, batch, state.rows[command.node], request, command, now)
-            batch.notes.append(f"{state.rows[command.node].name}: {command.command} waits for it to speak")
-        except RequestError as error:
-            if request.inbox:
-                batch.writes.inbox_answers.pop()
-            self._refuse(request, batch, str(error), now)
-
-    def _refuse(self, request: Request, batch: Batch, why: str, now: Instant) -> None:
-        if request.inbox:
-            batch.writes.inbox_answers.append((why, request.inbox))
-        name = request.command if _PLAIN.fullmatch(request.command) else "unknown"
-        document = documents.refusal(requests.request_id(request.payload), name, why, now)
-        topic = self.state.topics.response(name)
-        self.state.enqueue(batch, REST, topic, documents.dump(document), now.epoch_ms)
-
-    def _is_known(self, command: Command) -> bool:
-        # MQTT may bring a request twice; it counts once
-        known = self.state.store.command(command.request_id)
-        if known is None:
-            return False
-        if (known.node, known.command, known.arguments) != (command.node, command.command, command.arguments):
-            raise RequestError(f"the id {command.request_id} was used for another request: give every request its own")
-        return True
-
-    def _expire_commands(self, batch: Batch, now: Instant) -> None:
-        state = self.state
-        for command in state.waiting.expired(now.epoch_ms):
-            if command.id in batch.commands_finished:
-                continue
-            sentence = "the node has not answered in time"
-            document = documents.response(command, state.rows[command.node], "error", sentence, now)
-            topic = state.topics.response(command.command)
-            if not state.enqueue(batch, REST, topic, documents.dump(document), now.epoch_ms):
-                return  # later, when there is room
-            batch.commands_finished.add(command.id)
-            batch.writes.commands_finished.append((command.id, "expired", None, now.epoch_ms))
 
     # the end of a round
 
