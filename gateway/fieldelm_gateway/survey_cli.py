@@ -84,17 +84,20 @@ def run(args: argparse.Namespace) -> int:
         installed = node.card.output_power
         if installed is None:
             raise GatewayError(f"{node.name} has not said yet with what power it transmits: wait for it, or restart it")
-        found = _walk(store, config, node, levels, args)
-        good = [
-            level.dbm
-            for level in found
-            if level.margin_db is not None and level.margin_db >= _GOOD_DB and level.loss == 0
-        ]
-        best = min(good, default=None)
-        if args.keep and best is not None:
-            queue(store, config, node, "config_set", {"key": _power_key(), "value": best}, args.by)
-        else:
-            queue(store, config, node, "power", {"dbm": installed}, args.by)
+        best = None
+        try:
+            found = _walk(store, config, node, levels, args)
+            good = [
+                level.dbm
+                for level in found
+                if level.margin_db is not None and level.margin_db >= _GOOD_DB and level.loss == 0
+            ]
+            best = min(good, default=None)
+        finally:  # whatever ends it, Ctrl-C for one: a node that is heard well enough would stay where it is
+            if args.keep and best is not None:
+                queue(store, config, node, "config_set", {"key": _power_key(), "value": best}, args.by)
+            else:
+                queue(store, config, node, "power", {"dbm": installed}, args.by)
     finally:
         store.close()
     _print(args, node, found, best, installed)
@@ -125,14 +128,14 @@ def _walk(
 
 def _wait(store: Store, asked: list[Command], patience_s: float) -> list[Command]:
     until = time.monotonic() + patience_s
-    while True:
-        known = [store.command(command.request_id) or command for command in asked]
-        if all(command.state != "waiting" for command in known) or time.monotonic() >= until:
-            break
-        time.sleep(_POLL_S)
-    with store.transaction():  # what was not answered is not asked any more
-        for command in known:
-            if command.state == "waiting":
+    known = asked
+    try:
+        while any(command.state == "waiting" for command in known) and time.monotonic() < until:
+            time.sleep(_POLL_S)
+            known = [store.command(command.request_id) or command for command in known]
+    finally:  # what was not answered is not asked any more
+        with store.transaction():
+            for command in asked:
                 store.write("UPDATE command SET state = 'expired' WHERE id = ? AND state = 'waiting'", (command.id,))
     return known
 

@@ -1,11 +1,13 @@
 """fieldelm node survey: a real node over the simulated air, walked down its power levels."""
 
+import contextlib
 import json
 import threading
 
 import pytest
 from gateway_brokers import wait_for
 
+from fieldelm_gateway import survey_cli
 from fieldelm_gateway.config import read
 from fieldelm_gateway.service import Gateway
 from fieldelm_gateway.store import Store
@@ -97,3 +99,21 @@ def test_wrong_levels_are_refused(tmp_path, capsys):
     config.write_text(f'[database]\npath = "{tmp_path / "gateway.db"}"\n')
     assert main(["node", "survey", "fan", "--levels", "30", "--config", str(config)]) == 2
     assert "-9 to 22" in capsys.readouterr().err
+
+
+def test_a_survey_that_is_ended_by_hand_leaves_the_node_with_the_power_it_had(bench, monkeypatch):
+    node = bench.node()
+    bench.hear(node.hello())
+    config = bench.folder / "gateway.toml"
+    config.write_text(f'[database]\npath = "{bench.path}"\n')
+
+    def answer_then_stop(_seconds):
+        bench.tick()
+        bench.hear(node.response(node.open_command(bench.hear(node.status()))))  # it transmits with less now
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(survey_cli.time, "sleep", answer_then_stop)
+    with contextlib.suppress(KeyboardInterrupt):
+        main(["node", "survey", "fan", "--levels", "5", "--config", str(config)])
+    assert bench.rows("SELECT arguments FROM command WHERE command = 'power' AND state = 'done'") == [('{"dbm": 5}',)]
+    assert bench.rows("SELECT command, arguments FROM command WHERE state = 'waiting'") == [("power", '{"dbm": 14}')]
