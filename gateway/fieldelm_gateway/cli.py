@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import secrets
 import time
 from collections import Counter
 from typing import Any
@@ -15,15 +14,13 @@ from . import (
     backup_cli,
     commands,
     config as configuration,
-    documents,
     install,
-    maintenance,
     model_cli,
     node_cli,
     survey_cli,
     trace_cli,
 )
-from .clock import HostClock, Instant, rfc3339
+from .clock import rfc3339
 from .errors import GatewayError, RequestError, UsageError
 from .nodes import Node, named
 from .rows import Command
@@ -292,43 +289,14 @@ def _command(args: argparse.Namespace) -> int:
     store = Store(config.database_path())
     try:
         before = trace_cli.newest(store, args.node) if args.command == "trace" else None
-        command = _queue(store, args, given, arguments, config)
+        node = named(store.nodes(), args.node)
+        command = node_cli.queue(store, config, node, args.command, arguments, args.by, given)
         done = _report(store, command, args)
         if args.command == "trace" and args.wait > 0 and done == DONE:
             return trace_cli.show_next(store, args, before)
         return done
     finally:
         store.close()
-
-
-def _queue(
-    store: Store,
-    args: argparse.Namespace,
-    given: dict[str, Any],
-    arguments: dict[str, int],
-    config: configuration.GatewayConfig,
-) -> Command:
-    if not config.gateway.answers:
-        raise UsageError("this gateway only listens ([gateway] answers): ask the one that answers the nodes")
-    node = named(store.nodes(), args.node)
-    # a node in the simulated air lives in another time; the gateway's own clock says when a command expires
-    now_ms = max(HostClock().now().epoch_ms, node.last_seen_ms or 0)
-    command = Command(
-        id=0,
-        request_id=f"cli-{secrets.token_hex(8)}",
-        node=node.row,
-        command=args.command,
-        arguments=arguments,
-        sequence=0,
-        created_ms=now_ms,
-        expires_ms=now_ms + config.commands.expire_s * 1000,
-    )
-    now = Instant(now_ms, 0, synced=True)
-    topics = documents.Topics(config.base_topic())
-    with store.transaction():
-        command = store.add_command(command)
-        maintenance.note_command(store, topics, node, command, given, args.by, now)
-    return command
 
 
 def _report(store: Store, command: Command, args: argparse.Namespace) -> int:

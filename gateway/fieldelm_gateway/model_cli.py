@@ -2,16 +2,15 @@
 
 import argparse
 import json
-import secrets
 import time
 from collections.abc import Callable
 from typing import Any
 
-from . import commands, config as configuration, documents, maintenance, models
-from .clock import HostClock, Instant, rfc3339
+from . import commands, config as configuration, models
+from .clock import rfc3339
 from .errors import GatewayError, UsageError
-from .node_cli import add_by
-from .nodes import Node, find, named
+from .node_cli import add_by, queue
+from .nodes import find, named
 from .rows import Command, ModelRow
 from .store import Store
 
@@ -132,27 +131,6 @@ def _chosen(store: Store, args: argparse.Namespace) -> ModelRow:
             f"there is no whole copy of {args.of or args.model}: `fieldelm node model list` shows what is here"
         )
     return rows[0]
-
-
-def queue(
-    store: Store,
-    config: configuration.GatewayConfig,
-    node: Node,
-    name: str,
-    arguments: dict[str, int],
-    by: str,
-) -> Command:
-    """Have a command wait for a node. Raises UsageError on a gateway that does not answer."""
-    if not config.gateway.answers:
-        raise UsageError("this gateway only listens ([gateway] answers): ask the one that answers the nodes")
-    now_ms = max(HostClock().now().epoch_ms, node.last_seen_ms or 0)
-    expires_ms = now_ms + config.commands.expire_s * 1000
-    command = Command(0, f"cli-{secrets.token_hex(8)}", node.row, name, arguments, 0, now_ms, expires_ms)
-    topics = documents.Topics(config.base_topic())
-    with store.transaction():
-        command = store.add_command(command)
-        maintenance.note_command(store, topics, node, command, arguments, by, Instant(now_ms, 0, synced=True))
-    return command
 
 
 def _report(store: Store, command: Command, args: argparse.Namespace, done: Callable[[], str | None]) -> int:

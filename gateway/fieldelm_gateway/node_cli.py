@@ -6,15 +6,17 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fieldelm import config as node_config
 
-from . import config as configuration, database, maintenance, removed
+from . import config as configuration, database, documents, maintenance, removed
+from .clock import HostClock, Instant
 from .errors import GatewayError, UsageError
-from .nodes import MOST_NAME, named, usable_location, usable_name
+from .nodes import MOST_NAME, Node, named, usable_location, usable_name
+from .rows import Command
 from .store import Store
 
 _POLL_S = 0.1
@@ -77,6 +79,29 @@ def add_actions(actions: Any, add_config: Callable[[argparse.ArgumentParser], No
     add = action("add", _add, "know a node that another gateway's `fieldelm provision` has made")
     add.add_argument("file", type=Path, metavar="CONFIG.JSON", help="the node's configuration: it holds its key")
     add.add_argument("--location", default="", help="where it is, for people")
+
+
+def queue(
+    store: Store,
+    config: configuration.GatewayConfig,
+    node: Node,
+    name: str,
+    arguments: Mapping[str, int],
+    by: str,
+    given: Mapping[str, Any] | None = None,
+) -> Command:
+    """Let a command wait for a node; `given`: its arguments in people's words. Raises UsageError where a gateway only listens."""
+    if not config.gateway.answers:
+        raise UsageError("this gateway only listens ([gateway] answers): ask the one that answers the nodes")
+    # a node in the simulated air lives in another time; the gateway's own clock says when a command expires
+    now_ms = max(HostClock().now().epoch_ms, node.last_seen_ms or 0)
+    expires_ms = now_ms + config.commands.expire_s * 1000
+    command = Command(0, f"cli-{secrets.token_hex(8)}", node.row, name, arguments, 0, now_ms, expires_ms)
+    topics, now = documents.Topics(config.base_topic()), Instant(now_ms, 0, synced=True)
+    with store.transaction():
+        command = store.add_command(command)
+        maintenance.note_command(store, topics, node, command, arguments if given is None else given, by, now)
+    return command
 
 
 def _open(args: argparse.Namespace, *, create: bool = False) -> tuple[configuration.GatewayConfig, Store]:

@@ -17,8 +17,7 @@ from fieldelm import frame, payloads
 
 from . import config as configuration, documents
 from .errors import GatewayError, UsageError
-from .model_cli import queue
-from .node_cli import add_by
+from .node_cli import add_by, queue
 from .nodes import Node, named
 from .rows import Command
 from .store import Store
