@@ -86,7 +86,7 @@ class RP2040(Bare):
 
 
 class CortexM4(Bare):
-    """On QEMU; `program` is qemu-system-arm. QEMU knows no cycles: instructions are counted."""
+    """On QEMU (`program`), where an unaligned access is a fault. It knows no cycles: instructions are counted."""
 
     machine = "mps2-an386"
     processor = (

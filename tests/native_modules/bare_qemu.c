@@ -53,6 +53,7 @@ __attribute__((noipa)) static uint32_t timed(function_t *function, const uint32_
 
 static void start(void) {
     REGISTER(0xe000ed88) |= 0xfu << 20; // the FPU's access (CPACR)
+    REGISTER(0xe000ed14) |= 1u << 3; // an unaligned access is a fault (CCR)
     REGISTER(0xe000e014) = 0xffffff;
     REGISTER(0xe000e010) = 5;
     uint32_t from = opened("steps", 5, READ_BINARY), to = opened("answers", 7, WRITE_BINARY), arguments[ARGUMENTS], around, answer[2];
