@@ -40,6 +40,16 @@ def test_what_others_have_made_is_left_alone(tmp_path, prepare, name):
     assert _contents(tmp_path)[name] == "mine"
 
 
+def test_a_folder_of_others_is_refused_before_anything_is_built(tmp_path, monkeypatch):
+    (tmp_path / "gateway.db").write_text("mine")
+    monkeypatch.setattr(emulate, "_firmware", lambda *_: pytest.fail("it takes minutes"))
+    parser = argparse.ArgumentParser()
+    emulate.add_arguments(parser)
+    with pytest.raises(UsageError, match="left alone: choose another --out"):
+        emulate.run(parser.parse_args(["--out", str(tmp_path), "--fresh"]))
+    assert _contents(tmp_path) == {"gateway.db": "mine"}
+
+
 def test_what_an_emulator_has_left_is_gone_on_with_or_forgotten(tmp_path):
     emulate.prepare(tmp_path, fresh=False)
     for name in (*_MINE, "node-1.flash"):

@@ -88,10 +88,12 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--pace {args.pace:g}: give a number from 0.01 to 1000")
     board = boards.load(args.board)
     sections = provision.settings(args.set, "--set")
-    install.node()
     out: Path = (args.out or build_directory() / "emulate").resolve()
+    prepare(out, fresh=False)  # a folder that is somebody else's is refused before minutes are spent on the firmware
+    install.node()
     picos = describe(args, board, _firmware(args.firmware, args.board, board), out)
-    prepare(out, fresh=args.fresh)
+    if args.fresh:
+        prepare(out, fresh=True)
     description = {"picos": picos, "pace": args.pace, "host_pace": {"ratio": 1, "window_s": 1.5}, "powered": False}
     if args.air:
         description["air"] = args.air
