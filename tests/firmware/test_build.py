@@ -117,6 +117,7 @@ def test_the_pico_2_gets_an_image_of_its_own(tool_chain):
     assert flags & 0xF == 1
     assert flags >> 8 & 7 == 0
     assert flags >> 12 & 7 == 1
+    assert bytes.fromhex("54fb028854fb0399") in image  # smmla twice: the kernels' DSP instructions (armv7em_elm.S)
     memory = second.report["memory"]
     flash_mb = boards.load("rpi_pico2")["flash_mb"]
     assert memory["flash_used"] + memory["flash_free"] + memory["file_system"] == flash_mb * 1024 * 1024

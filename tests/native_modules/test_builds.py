@@ -11,6 +11,8 @@ import pytest
 from fieldelm_tools import build, environment, sources
 
 HERE = Path(__file__).parent
+# smmla r8, r4, r2, r8 and smmla r9, r4, r3, r9: the update of the weights in armv7em_elm.S
+SMMLA = bytes.fromhex("54fb028854fb0399")
 
 
 def test_the_core_runs_clean_under_the_sanitizers():
@@ -60,6 +62,8 @@ def test_native_module_builds(architecture, module, tmp_path):
     assert header[2] & 3 == 3  # format 6.3
     assert "bss size:     0" in done.stdout
     assert sorted(folder.iterdir()) == before
+    if module == build.MODULE:
+        assert (SMMLA in (out / f"{module}.mpy").read_bytes()) == (architecture == "armv7emsp")
 
 
 def test_a_wrong_source_tree_is_one_line(tmp_path):
