@@ -204,6 +204,8 @@ def result(**changes: float) -> dict[str, dict[str, object]]:
         "false": 0.01,
         "peer_accuracy": 0.98,
         "peer_delay": 9,
+        "peer_false": 0,
+        "node_false": 0,
         "moved": 7,
         "again": 36,
         "poisoned": 1.0,
@@ -224,8 +226,11 @@ def result(**changes: float) -> dict[str, dict[str, object]]:
     mean = merit(figure["auc"], figure["accuracy"])
     other = merit(figure["auc"], figure["peer_accuracy"])
     compared = [
-        {"scenario": "s", "detector": name, "delays": [delay], "false_alarms": 0, "rows_above_threshold": 0.0}
-        for name, delay in ((targets.NODE, 8), ("PCA", figure["peer_delay"]))
+        {"scenario": "s", "detector": name, "delays": [delay], "false_alarms": false, "false_each": [[false, 0]]}
+        for name, delay, false in (
+            (targets.NODE, 8, figure["node_false"]),
+            ("PCA", figure["peer_delay"], figure["peer_false"]),
+        )
     ]
     suites = {
         "drift": [
@@ -253,6 +258,13 @@ def missed(**changes: float) -> list[str]:
     return [row["of what"] for row in targets.targets(result(**changes)).rows if row["holds"] == "no"]
 
 
+PAIRS = "wear, 1 pairs of stream and peer: the peer is sooner at no more false alarms; the node has more of them"
+
+
+def test_a_peer_that_is_sooner_by_false_alarms_beats_nobody() -> None:
+    assert PAIRS not in missed(peer_delay=7, peer_false=1)
+
+
 @pytest.mark.parametrize(
     ("change", "value", "what"),
     [
@@ -260,7 +272,8 @@ def missed(**changes: float) -> list[str]:
         ("accuracy", 0.95, "the same: balanced accuracy"),
         ("false", 0.04, "the same: false alarms, mean and worst task"),
         ("peer_accuracy", 0.99, "balanced accuracy, node and best peer"),
-        ("peer_delay", 7, "wear: streams × peers on which the node finds it no later; at no more false alarms"),
+        ("peer_delay", 7, PAIRS),
+        ("node_false", 1, PAIRS),
         ("moved", 13, "silent → noisy, 1 moves: rows until environment_changed"),
         ("again", 41, "the same: rows until watching again"),
         ("again", -1, "the same: rows until watching again"),

@@ -198,4 +198,5 @@ def _row(scenario: str, name: str, found: Sequence[Judged]) -> dict[str, Any]:
         "false_alarms": false,
         "false_alarms_per_1000_rows": round(1000 * false / normal, 4),
         "rows_above_threshold": round(sum(judged.rows_above for judged in found) / normal, 5),
+        "false_each": [[judged.false_alarms, judged.rows_above] for judged in found],
     }
