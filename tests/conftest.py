@@ -12,7 +12,7 @@ from fieldelm_tools import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 _RUNNER = Path(__file__).with_name("run_one.py")
-_HEAP = "896k"  # room for the test beside the node, and for the code of both
+_HEAP = "768k"  # room for the test beside the node, and for the code of both
 
 
 @pytest.fixture(scope="session")
