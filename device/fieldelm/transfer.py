@@ -143,8 +143,12 @@ class Transfer:
         have = _size(self._path) - _HEAD_BYTES
         if have < 0:
             return
-        with open(self._path, "rb") as file:
-            magic, name, total = struct.unpack(_HEAD, file.read(_HEAD_BYTES))
+        try:
+            with open(self._path, "rb") as file:
+                magic, name, total = struct.unpack(_HEAD, file.read(_HEAD_BYTES))
+        except OSError:  # worn flash: the gateway may ask again
+            self._forget()
+            return
         if magic == _TAKEN_MAGIC:  # and not heard of: since then the node has learned more, or was told to forget it
             self._receiving = (name, total, total)
             self._result = _TAKEN

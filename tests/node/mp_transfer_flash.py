@@ -5,7 +5,7 @@ import struct
 from binascii import crc32
 
 from fieldelm import frame, transfer
-from mp_transfer import GET, PUT, _sequences, ask, commissioned, packed, restarted
+from mp_transfer import GET, PUT, _sequences, ask, commissioned, node_and_keeper, packed, restarted
 
 
 def test_a_model_that_was_taken_is_not_taken_again_after_a_restart():
@@ -99,3 +99,18 @@ def test_a_model_that_cannot_be_read_to_its_end_leaves_the_node_with_its_own():
     troubles = [weight for kind, weight in said if kind == "storage"]
     assert troubles == [before], troubles  # and no window is judged by half a model
     assert keeper.results == ["taken"] and node.watcher.state == "watching"
+
+
+def test_a_file_that_cannot_be_read_does_not_keep_the_node_from_starting():
+    with open("incoming", "wb") as file:
+        file.write(b"FMI1" + bytes(30))
+
+    def worn(path, mode="r"):
+        raise OSError(5)
+
+    transfer.open = worn
+    try:
+        node, _ = node_and_keeper()
+    finally:
+        del transfer.open
+    assert node.transfer.due_ms is None and "incoming" not in os.listdir(".")
