@@ -25,6 +25,8 @@ _ESSENTIALS = {
     "setting": "",
 }
 """tables of the small copy, and which rows"""
+_REST = ("outbox", "airtime", "model", "inbox", "maintenance", "event", "history", "frame")
+"""of a damaged file what can be read, the most important first"""
 DAILY_S = 86_400
 
 
@@ -165,13 +167,7 @@ def _copy_essentials(source: sqlite3.Connection, target: Path, number: int | Non
     with contextlib.closing(database.in_memory()) as made:  # on a disk each step of the schema would wait for it
         source.execute("BEGIN")  # all tables as they are at one moment, whoever writes meanwhile
         for table, which in _ESSENTIALS.items():
-            known = [row[1] for row in made.execute(f"PRAGMA table_info({table})")]
-            columns = [row[1] for row in source.execute(f"PRAGMA table_info({table})") if row[1] in known]
-            if not columns:  # of an older schema
-                continue
-            names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-            rows = source.execute(f"SELECT {names} FROM {table} {which}")  # noqa: S608
-            made.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608
+            _copy_table(source, made, table, which)
         source.rollback()
         numbers.mark_copy(made, number)
         if number is not None:
@@ -182,11 +178,36 @@ def _copy_essentials(source: sqlite3.Connection, target: Path, number: int | Non
     return count
 
 
+def _copy_table(source: sqlite3.Connection, made: sqlite3.Connection, table: str, which: str = "") -> None:
+    known = [row[1] for row in made.execute(f"PRAGMA table_info({table})")]
+    columns = [row[1] for row in source.execute(f"PRAGMA table_info({table})") if row[1] in known]
+    if columns:  # else it is of an older schema
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        rows = source.execute(f"SELECT {names} FROM {table} {which}")  # noqa: S608
+        made.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608
+
+
+def _copy_rest(source: sqlite3.Connection, target: Path) -> list[str]:
+    # what is logged and what waits, each table as far as it can be read; which of them could not be read to the end
+    torn = []
+    with contextlib.closing(database.connect(target, locked=True)) as made:
+        made.execute("PRAGMA foreign_keys = OFF")
+        for table in _REST:
+            made.execute("BEGIN")
+            try:
+                _copy_table(source, made, table)
+            except sqlite3.Error:
+                torn.append(table)
+            made.execute("COMMIT")
+    return torn
+
+
 def recover(path: Path, number: int = 1) -> None:
     """Move a damaged database aside and begin a new one with the nodes that can be saved. Raises GatewayError.
 
     The new one's gateway answers under another number than `number`, the configuration's: see `numbers`.
-    Nodes and keys come out of the damaged file if they can be read there, else from the daily copy.
+    Nodes and keys come out of the damaged file if they can be read there, and with them what can be read of the rest; else from
+    the daily copy.
     """
     with database.lock(path):
         moved = set_aside(path, "damaged")
@@ -196,15 +217,18 @@ def recover(path: Path, number: int = 1) -> None:
                     sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)
                 ) as connection:
                     count = _copy_essentials(connection, path, number)
+                    torn = _copy_rest(connection, path) if source == moved else list(_REST)
             except (sqlite3.Error, GatewayError, OSError):
                 continue
             log.error(
                 "%s was damaged and is now %s; the gateway goes on with a new one and %d keys %s. "
-                "Events that had not been published are lost",
+                "Lost, in whole or in part: %s%s",
                 path,
                 moved.name,
                 count,
                 what,
+                ", ".join(torn) or "nothing",
+                "; events that had not been published may be among it" if "outbox" in torn else "",
             )
             return
     raise DatabaseError(

@@ -153,6 +153,44 @@ def test_a_database_that_is_damaged_in_any_table_or_index_is_recovered_at_the_st
     assert len(list(tmp_path.glob("gateway.db.damaged-*[0-9]"))) == 1, "and only the first time"
 
 
+_WITH_ROWS = ("frame", "event", "outbox", "airtime", "maintenance", "model")
+
+
+@pytest.mark.parametrize("table", [*_WITH_ROWS, "frame_by_time", "event_by_time"])
+def test_what_can_be_read_of_a_damaged_database_is_kept(bench, table, caplog):
+    node = bench.node()
+    bench.hear_all([node.hello(), node.alert(), node.status(ack=True)])
+    bench.request("comment", id="1", node="fan", comment="bearing ordered")
+    with bench.store.transaction():
+        bench.store.write(
+            "INSERT INTO model (model, node, eui, name, total, data, begun_ms, heard_ms) VALUES (1, 1, ?, 'fan', 1, x'00', 0, 0)",
+            (node.eui,),
+        )
+
+    def rows():
+        return {name: bench.rows(f"SELECT * FROM {name}") for name in _WITH_ROWS}
+
+    before = rows()
+    assert all(before.values())
+    bench.close()
+    with contextlib.closing(sqlite3.connect(bench.path)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    with bench.path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xaa" * 4096)
+    with contextlib.closing(Store(bench.path)) as store, pytest.raises(DamagedError):
+        store.check(60)
+    backup.recover(bench.path)
+    lost = {table} & set(_WITH_ROWS)
+    assert f"Lost, in whole or in part: {table if lost else 'nothing'}" in caplog.text
+    assert ("events that had not been published may be among it" in caplog.text) is (table == "outbox")
+    assert rows() == {name: [] if name in lost else found for name, found in before.items()}
+    bench.start()
+    assert bench.store.check(60)
+    bench.hear(node.alert())
+    assert len(bench.rows("SELECT * FROM event")) == (1 if table == "event" else 2), "it goes on"
+
+
 def test_damage_in_the_middle_of_the_log_is_found_at_the_start_if_there_is_time(tmp_path):
     config, _ = _config(tmp_path)
     path = config.database_path()
