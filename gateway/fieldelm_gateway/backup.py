@@ -9,6 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 from . import database, numbers
@@ -27,6 +28,7 @@ _ESSENTIALS = {
 """tables of the small copy, and which rows"""
 _REST = ("outbox", "airtime", "model", "inbox", "maintenance", "event", "history", "frame")
 """of a damaged file what can be read, the most important first"""
+_PIECE = 20_000  # rows
 DAILY_S = 86_400
 
 
@@ -181,24 +183,30 @@ def _copy_essentials(source: sqlite3.Connection, target: Path, number: int | Non
 def _copy_table(source: sqlite3.Connection, made: sqlite3.Connection, table: str, which: str = "") -> None:
     known = [row[1] for row in made.execute(f"PRAGMA table_info({table})")]
     columns = [row[1] for row in source.execute(f"PRAGMA table_info({table})") if row[1] in known]
-    if columns:  # else it is of an older schema
-        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-        rows = source.execute(f"SELECT {names} FROM {table} {which}")  # noqa: S608
-        made.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608
+    if not columns:  # it is of an older schema
+        return
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    rows = source.execute(f"SELECT {names} FROM {table} {which}")  # noqa: S608
+    count = -1
+    while made.total_changes != count:  # a transaction for each piece: the disk does not hold the whole table twice
+        count = made.total_changes
+        made.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", islice(rows, _PIECE))  # noqa: S608
+        made.commit()
 
 
 def _copy_rest(source: sqlite3.Connection, target: Path) -> list[str]:
-    # what is logged and what waits, each table as far as it can be read; which of them could not be read to the end
+    # what is logged and what waits, each table as far as it can be read; which of them could not be read, or written, to the end
     torn = []
     with contextlib.closing(database.connect(target, locked=True)) as made:
+        made.isolation_level = "DEFERRED"
         made.execute("PRAGMA foreign_keys = OFF")
         for table in _REST:
-            made.execute("BEGIN")
             try:
                 _copy_table(source, made, table)
             except sqlite3.Error:
                 torn.append(table)
-            made.execute("COMMIT")
+                with contextlib.suppress(sqlite3.Error):
+                    made.commit()  # what was read before
     return torn
 
 

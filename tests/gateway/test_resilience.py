@@ -191,6 +191,24 @@ def test_what_can_be_read_of_a_damaged_database_is_kept(bench, table, caplog):
     assert len(bench.rows("SELECT * FROM event")) == (1 if table == "event" else 2), "it goes on"
 
 
+def test_a_table_is_kept_as_far_as_it_can_be_read(tmp_path, monkeypatch):
+    path = tmp_path / "gateway.db"
+    provision(path, tmp_path / "nodes", "fan")
+    with contextlib.closing(Store(path)) as store, store.transaction():
+        for number in range(3000):
+            store.add_message(f"message/{number}", "x" * 100, 0)
+    content = bytearray(path.read_bytes())
+    middle = content.index(b"message/1500") // 4096 * 4096
+    content[middle : middle + 4096] = b"\xaa" * 4096
+    path.write_bytes(content)
+    monkeypatch.setattr(backup, "_PIECE", 1000)
+    backup.recover(path)
+    with contextlib.closing(Store(path)) as store:
+        kept = [row["topic"] for row in store.query("SELECT topic FROM outbox ORDER BY id")]
+    assert kept == [f"message/{number}" for number in range(len(kept))]
+    assert 1400 < len(kept) <= 1500
+
+
 def test_damage_in_the_middle_of_the_log_is_found_at_the_start_if_there_is_time(tmp_path):
     config, _ = _config(tmp_path)
     path = config.database_path()
