@@ -10,6 +10,9 @@ radio = UsbRadio(UsbLine(Console()), 1)
 radio.configure({"sf": 9, "bw": "125", "freq_khz": 868100, "invert_iq_rx": True})
 lines = []
 try:
+    while not radio._configured:  # what is said before the gateway has opened its port nobody counts
+        radio.service()
+        time.sleep_ms(5)
     for i in range(3):
         print("the console says something")
         time.sleep_ms(300)
