@@ -96,13 +96,14 @@ WEAR_JUMP = 2.0  # a step from block to block above this is no wear
 WEAR_LIMIT = 5.5  # level of a block that is an alarm: nobody can tell a band's first evening from wear
 WEAR_DAY_LIMIT = 2.5  # mean level of a day that is an alarm: in it day and night cancel
 WEAR_HALF_DAY_MS = 43200000
-WEAR_WATCH = 0.4  # conditions stay where they are while a level is above this part of its limit
+WEAR_WATCH = 0.3  # conditions stay where they are while a level is above this part of its limit
 WEAR_FLOOR = 0.05  # no input is trusted better than this
 WEAR_WIDEN = 1.25  # a rise that came back makes the limit so much higher than its peak
 
 # relearning on the spot
 RELEARN_TRAIN_ROWS = 18
 RELEARN_CALIBRATION_ROWS = 10
+RELEARN_QUIETER = 0.03  # where all has become quieter P is reopened by this part: what is gone may come back as it was
 REHEARSE = 2  # rows of other modes, as expected here, that are learned with each row
 RELEARN_PRIOR_ROWS = 4  # the variances before the change count as so many rows
 RELEARN_RADIUS = (
@@ -123,7 +124,9 @@ DISAGREE = (
 
 # sensor check
 SENSOR_ROWS = 3  # rows in a row that make a fault, and as many good ones that end it
-STUCK_VALUES_ROWS = 64  # the same for sensor values that repeat: a thermometer may stand still for long
+STUCK_VALUES_ROWS = 64  # the same for sensor values that repeat: a thermometer may stand still for long, ...
+STUCK_GROWTH = 4  # ... and so many times as long as it did while it was learned, ...
+STUCK_PART = 8  # ... but one that stood still for one part in so many of those rows is not known to move
 SATURATED = 0.9  # |mean| or RMS of the counts as a fraction of full scale
 GAIN_SPREAD = 2.0  # a gain changed: the loud bands moved by the same, within this many standard errors
 FLAT = 0.15  # electronic noise: half the range from the 10 % to the 90 % quantile of the band levels

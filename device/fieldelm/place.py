@@ -5,14 +5,16 @@ Both fail where there is nothing to learn: rows that the model cannot reconstruc
 disagree. Rows are held and compared with each other first (``sift.py``); strangers among them are neither learned nor
 calibrated with.
 
-Relearning keeps beta and reopens P, so few rows suffice. The other known conditions are rehearsed, as they should look in
-the new environment, so that they are neither forgotten nor strange when they are met again (A. Robins, "Catastrophic
-forgetting, rehearsal and pseudorehearsal", Connection Science 7(2), 1995).
+Relearning keeps beta and reopens P, so few rows suffice: by a little where the machine stopped, or 18 rows of a still machine
+bend what days have taught about the running one, which will come back as it was. The other known conditions are rehearsed,
+as they should look in the new environment, so that they are neither forgotten nor strange when they are met again (A.
+Robins, "Catastrophic forgetting, rehearsal and pseudorehearsal", Connection Science 7(2), 1995).
 """
 
-from math import sqrt
+from math import log, sqrt
 
 from fieldelm import defaults
+from fieldelm.elm import floats
 from fieldelm.sift import MARKS, Sift
 
 
@@ -30,9 +32,9 @@ class Place:
         self._wear = wear
         self._level = level
         self._spectral = spectral
-        self._roughest = defaults.ROUGHEST if spectral else defaults.STANDARD_LIMIT
         # squares of the residuals of the calibration rows, variances before the change, a held row
         self._squares, self._prior, self._row = scratch
+        self._residuals = floats(2)  # of their mean squares: mean of the logarithms, squares of the distances from it
         self._at_first = Sift(model.n, room)
         spot = defaults.RELEARN_TRAIN_ROWS + defaults.RELEARN_CALIBRATION_ROWS
         self._on_the_spot = Sift(model.n, bytearray(spot * (model.n + MARKS)))  # the old model is in the other room
@@ -42,8 +44,11 @@ class Place:
         """``on_wait()`` is called again and again in a step that takes seconds."""
         self._at_first.on_wait = self._on_the_spot.on_wait = on_wait
 
-    def begin(self, train_rows, calibration_rows, fresh):
-        """Learn ``train_rows`` rows, then calibrate with ``calibration_rows``; from nothing if ``fresh``."""
+    def begin(self, train_rows, calibration_rows, fresh, reopened=1.0):
+        """Learn ``train_rows`` rows, then calibrate with ``calibration_rows``; from nothing if ``fresh``.
+
+        ``reopened``: by how much P is, 1 is as far as before the first row.
+        """
         self.fresh = fresh
         self.training = True
         self._to_train = train_rows
@@ -55,6 +60,7 @@ class Place:
         self._rehearsed = 0
         self._seen = 0
         self._strangers = 0
+        self._residuals[0] = self._residuals[1] = 0.0
         self._sigma = 0.0 if fresh else self._threshold.calibrated_sigma
         for i in range(self._model.n):
             self._squares[i] = 0.0
@@ -65,7 +71,7 @@ class Place:
             self._model.reset()
             self._modes.reset()
         else:
-            self._model.reopen(1 / self._model.delta)
+            self._model.reopen(reopened / self._model.delta)
             self._threshold.value = value  # what is reported until the new one is known
 
     def settle(self):
@@ -144,17 +150,22 @@ class Place:
         if self._calibrated >= 4:  # with weights that this row had no part in
             self._threshold.calibrate(self._model.rescore())
         self._calibrated += 1
-        total = 0.0
+        total = row = 0.0
         for i in range(n):
-            squares[i] += e[i] * e[i]
+            square = e[i] * e[i]
+            row += square
+            squares[i] += square
             total += squares[i]
         k = self._calibrated
+        # with growing variances the score of a condition that was never trained on soon is like any other's
+        row = log(max(row / n, 1e-12)) - self._residuals[0]
+        self._residuals[0] += row / k
+        self._residuals[1] += row * row * (k - 1) / k
         mean = total / n / k
         prior = defaults.VARIANCE_PRIOR_ROWS if self.fresh else defaults.RELEARN_PRIOR_ROWS
         least = defaults.VARIANCE_FLOOR * defaults.VARIANCE_FLOOR
         for i in range(n):
             weight[i] = 1 / ((squares[i] + prior * (self._prior[i] or mean)) / (k + prior) + least)
-        self._roughness = sqrt(mean)
 
     def finish(self):
         """Set the threshold; False if the place could not be learned."""
@@ -162,7 +173,10 @@ class Place:
         if not self._calibrated or self._strangers > defaults.SIFT_FAILED * self._seen:
             return False
         # the logarithm of a mean of n squares varies by about sqrt(2 / n) of itself
-        if not (self._roughness < self._roughest and threshold.sigma < defaults.DISAGREE + sqrt(2 / self._model.n)):
+        apart = sqrt(self._residuals[1] / max(self._calibrated - 1, 1)) if self._spectral else threshold.sigma
+        roughness = sqrt(sum(self._squares) / self._model.n / self._calibrated)
+        roughest = defaults.ROUGHEST if self._spectral else defaults.STANDARD_LIMIT
+        if not (roughness < roughest and apart < defaults.DISAGREE + sqrt(2 / self._model.n)):
             return False
         threshold.finish(self._sigma)
         self._modes.forget_drift()

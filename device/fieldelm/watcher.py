@@ -82,7 +82,7 @@ class Watcher:
         self._waiting = []  # events not yet told: one a row
         self._updates = _FULL_BUDGET
         self._confirmed = False  # an operator has called the change that is being relearned no fault
-        self._asked = False  # a change waits for an operator's word
+        self._asked = False  # or the decision that waits for an operator's word
         self._interrupted = "commissioning"  # state before the sensor fault
         self.change_unconfirmed = False
         self.mode = 0
@@ -205,7 +205,7 @@ class Watcher:
         self.change_unconfirmed = self.snapshot.has_old = self._asked = self._worn = False
         self.worth_saving = True  # that all is forgotten
 
-    def _relearn(self, confirmed):
+    def _relearn(self, confirmed, decision):
         # learn what is new on top of the old model, which is kept until somebody has said what the change was
         self.snapshot.keep()
         features = self.features
@@ -216,7 +216,8 @@ class Watcher:
             modes.stale &= ~(1 << reference)
         elif features.kind != "features":
             modes.environment_changed(reference, self._detector.change.mean, features.level)
-        self._place.begin(defaults.RELEARN_TRAIN_ROWS, defaults.RELEARN_CALIBRATION_ROWS, False)
+        reopened = defaults.RELEARN_QUIETER if decision == "quieter" else 1.0
+        self._place.begin(defaults.RELEARN_TRAIN_ROWS, defaults.RELEARN_CALIBRATION_ROWS, False, reopened)
         self._detector.reset()
         self._back = 0
         self._confirmed = confirmed
@@ -348,10 +349,10 @@ class Watcher:
             self._alarm()
         elif self.policy == "auto":
             self._tell("environment_changed")
-            self._relearn(False)
+            self._relearn(False, decision)
         elif not self._asked:
             self._tell("environment_changed")
-            self._asked = True
+            self._asked = decision
             self.state = "suspect"
 
     def _alarm(self):
@@ -392,7 +393,7 @@ class Watcher:
     def confirm_change(self):
         """The change is no fault: relearn it if that was not done yet, and let go of the old model."""
         if (self._asked or self.state == "alarm") and self._detector.change.rows:
-            self._relearn(True)
+            self._relearn(True, self._asked)
         elif self.change_unconfirmed:
             self.change_unconfirmed = self.snapshot.has_old = False
             self.worth_saving = True

@@ -9,7 +9,8 @@ level of a whole day, low, since what day and night do cancels in it. Five thing
 - The first ``WEAR_SETTLE`` rows after commissioning set each band's zero: a machine that was just started is still warming.
 - The first day moves it up to its mean level, unless that rose all day long.
 - A step of more than ``WEAR_JUMP`` from block to block moves the band's zero. What comes at once is another session,
-  another condition or a fault, and those are the detector's business; wear comes in small steps.
+  another condition or a fault, and those are the detector's business; wear comes in small steps. After a step down a step may
+  lead up again to where it came from: a stop takes no wear away.
 - Weather and load move many bands, wear few: levels count in units of their root mean square over the other bands.
 - A rise that was told and came back by itself was no wear: from then on that band counts as one that varies so much.
   Nobody can tell the first evening from wear.
@@ -22,7 +23,7 @@ from fieldelm.elm import floats
 
 
 class Wear:
-    """Charts of ``n`` inputs. ``highest``: the largest level, 1 is its limit; ``band``: whose. Memory: 5 n float32, n bytes.
+    """Charts of ``n`` inputs. ``highest``: the largest level, 1 is its limit; ``band``: whose. Memory: 5 n float32, 2 n bytes.
 
     ``sum`` (float32, n) may be used by others from the last ``step`` until ``pause``, ``reset`` or ``loaded``.
     """
@@ -37,7 +38,9 @@ class Wear:
         self.sum = floats(n)  # of the block
         self._level = floats(n)
         self._half = floats(n)  # sum of the levels of this half of a day
-        self._before = bytearray(n)  # mean of those of the half before, in steps of 1/8, 128 is 0
+        # mean of those of the half before, in steps of 1/8, 128 is 0; then the level before a step down or a pause, in steps of
+        # 1/16: so far a step may lead up again
+        self._before = bytearray(2 * n)
         self.reset()
 
     def reset(self):
@@ -45,18 +48,25 @@ class Wear:
         self._shown[0] = self._shown[1] = 0.0
         for i in range(self.n):
             self._variance[i] = self._zero[i] = self._level[i] = 0.0
+            self._before[self.n + i] = 0
         self.highest = self._peak = 0.0
         self.band = self._told = 0
         self.pause()
 
     def pause(self):
         """The next rows do not continue those before: their block and their day begin anew."""
+        for i in range(self.n):
+            self._park(i)
         self._begin_block()
         self._begin_half()
         self._halves = 0  # 1: one is complete
         self._day = 0.0  # largest mean level of the last day, 1 is its limit
         self._told_day = 0.0  # mean level of the band told
         self._day_band = 0
+
+    def _park(self, i):
+        parked = min(int(16 * max(self._level[i], 0.0)), 255)
+        self._before[self.n + i] = max(self._before[self.n + i], parked)
 
     def _begin_block(self):
         self._rows = 0
@@ -105,8 +115,10 @@ class Wear:
             step = (self.sum[i] / self._rows - self._zero[i]) / sigma - level[i]
             if -defaults.WEAR_JUMP < step < defaults.WEAR_JUMP:
                 level[i] += step / 2
-            else:  # down with it, and up to zero; what is left of a jump up moves the zero
-                left = max(level[i] + step - max(level[i], 0.0), 0.0)
+            else:  # down with it, and up to where it came down from; what is left of a jump up moves the zero
+                if step < 0:
+                    self._park(i)
+                left = max(level[i] + step - max(level[i], self._before[self.n + i] / 16), 0.0)
                 level[i] += step - left
                 self._zero[i] += left * sigma
             half[i] += level[i]
@@ -176,6 +188,7 @@ class Wear:
         more = defaults.WEAR_WIDEN * self._peak
         self._variance[self._told] = (self._variance[self._told] + defaults.WEAR_FLOOR**2) * more * more
         self._level[self._told] /= more
+        self._before[self.n + self._told] = 0
         self._peak = 0.0
         self.pause()
 

@@ -211,6 +211,7 @@ def result(**changes: float) -> dict[str, dict[str, object]]:
         "poisoned": 1.0,
         "part": 0.3,
         "sigma": 4.0,
+        "control": 0,
         "healthy": 1,
         "named": 2,
         "learner": 30_000,
@@ -242,6 +243,7 @@ def result(**changes: float) -> dict[str, dict[str, object]]:
         "wear": [
             stream("imbalance", part_of_growth=figure["part"], learned_as_environment=0),
             stream("one band", sigma_at_alarm=figure["sigma"]),
+            stream("the same without wear", false=figure["control"]),
         ],
         "sensor-fault": [stream("sensor dead", figure["named"])],
         "healthy": [stream("30 days", false=figure["healthy"])],
@@ -282,6 +284,7 @@ def test_a_peer_that_is_sooner_by_false_alarms_beats_nobody() -> None:
         ("part", -1, "imbalance: alarm at this part of it; learned as an environment"),
         ("sigma", 6.1, "one band, 0.001 σ a row, days, nights, a stop: alarm; false alarms in 20,000 rows"),
         ("sigma", -1, "one band, 0.001 σ a row, days, nights, a stop: alarm; false alarms in 20,000 rows"),
+        ("control", 1, "the same without wear, 1 runs: false alarms"),
         ("named", 20, "eight sensor faults, 1 runs: windows until named; wrong or as a machine's"),
         ("healthy", 2, "30 healthy days, 1 seeds: false alarms a seed"),
         ("learner", 40_000, "all of it beside the model 64-22-64: bytes of heap on a 64-bit machine"),

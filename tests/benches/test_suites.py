@@ -87,6 +87,12 @@ def test_slow_imbalance_is_an_alarm_before_half_of_it_and_never_learned_away() -
         assert 0 < outcome.more["part_of_growth"] < 0.5, outcome
 
 
+def test_one_band_that_wears_is_told_after_a_stop_and_the_machine_without_wear_is_not() -> None:
+    for outcome in suites.run(["wear"], None, seeds=2, only="one band"):  # not quick: this is about days
+        assert outcome.false_alarms == 0 and 0 < outcome.more["sigma_at_alarm"] < 6, outcome
+    assert sum(outcome.false_alarms for outcome in suites.run(["wear"], None, seeds=2, only="without wear")) == 0
+
+
 def test_each_sensor_fault_is_named_and_no_machine_fault() -> None:
     for outcome in run("sensor-fault", seeds=2):
         assert outcome.delay is not None and outcome.delay < 20 and not outcome.missed, outcome
@@ -100,6 +106,7 @@ def test_bad_commissioning_has_a_defined_outcome() -> None:
     assert found["noise without structure"] == ("commissioning_failed", None)
     assert found["not a number"] == ("sensor_fault", "dead")
     assert found["every fifth row is not a number"] == ("commissioned", None)
+    assert found["half of the calibration rows are of another condition"] == ("commissioning_failed", None)
 
 
 def test_healthy_days_and_nights_are_no_alarm() -> None:
@@ -121,8 +128,9 @@ def test_values_of_sensors_are_watched_whatever_they_are_made_of() -> None:
         for process in ("independent", "AR(1)", "load-driven", "daily period"):
             shifted = found[f"{sensors}, {process}, shift of 5 sigma"]
             assert shifted.delay is not None and shifted.delay <= 2 * 144, shifted
-            still = found[f"{sensors}, {process}, all stuck"]
-            assert still.delay is not None and still.more["named"] == "stuck", still
+            for which in ("one", "all"):
+                still = found[f"{sensors}, {process}, {which} stuck"]
+                assert still.delay is not None and still.delay < 128 and still.more["named"] == "stuck", still
 
 
 def test_bootstrap_keeps_neighbours_and_is_repeatable() -> None:

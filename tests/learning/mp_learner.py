@@ -547,6 +547,39 @@ def test_one_of_few_sensor_values_that_moves_by_six_standard_deviations_is_an_al
         assert names(events) == ["commissioned", "machine_alarm"] and 1300 <= events[1][1] < 1330, events
 
 
+def test_a_value_that_stands_still_longer_than_it_was_seen_to_is_stuck_while_others_move():
+    for lags in (1, 3):
+        config = settings(kind="features", inputs=3, train=400, calibration=100)
+        config["sense"]["lags"] = lags
+        watcher, noise = Watcher(config, Sensor()), Noise(5)
+        row = array("f", bytes(12))
+        events = []
+        for r in range(1500):
+            row[0] = 50 + noise.normal()
+            if r % 20 == 0 and not 600 <= r < 1000:  # by half degrees, every twentieth row at most
+                row[1] = 20 + (r // 20 * 7 % 5) / 2
+            row[2] = 1  # never moved while it was learned: nobody knows that it does
+            if watcher.step(row, r):
+                events.append((watcher.event, watcher.sensor_fault, r))
+        last = events[1][2] if len(events) > 1 else None
+        assert [event[:2] for event in events[1:]] == [("sensor_fault", "stuck"), ("sensor_ok", None)], events
+        assert 640 < last <= 580 + 4 * 20 + 3 and 1000 <= events[2][2] < 1063, events
+
+
+def test_a_value_that_stands_still_as_long_as_it_did_is_not_stuck():
+    config = settings(kind="features", inputs=2, train=400, calibration=100)
+    watcher, noise = Watcher(config, Sensor()), Noise(6)
+    row = array("f", bytes(8))
+    events = []
+    for r in range(2000):
+        row[0] = noise.normal()
+        if r % 40 == 0:
+            row[1] = r // 40 * 3 % 4 if r != 1040 and r != 1080 else row[1]
+        if watcher.step(row, r):
+            events.append((watcher.event, r))
+    assert names(events) == ["commissioned"], events
+
+
 def test_lags_of_the_first_rows_are_standardised_too():
     for lags, rows in ((4, 30), (16, 60)):
         config = settings(kind="features", inputs=3, train=64, calibration=32)

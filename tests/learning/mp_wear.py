@@ -65,6 +65,18 @@ def test_what_rises_day_by_day_is_found_below_days_and_nights():
     assert life.wear.gone
 
 
+def test_a_stop_takes_no_wear_away():
+    life = Life()
+    assert life.live(2 * DAY, lambda row: 0.0) is None
+    start = life.row
+    assert life.live(DAY, lambda row: 3 * (row - start) / DAY) is None
+    assert life.live(7 * DAY, lambda row: -6.0) is None
+    assert life.wear.highest < 0.2
+    start = life.row
+    told = life.live(2 * DAY, lambda row: 3.2)
+    assert told is not None and told - start < 2 * DAY and life.wear.band == 5, (told, start)
+
+
 def test_what_rises_within_hours_is_found_on_the_first_day():
     life = Life()
     assert life.live(400, lambda row: 0.0) is None

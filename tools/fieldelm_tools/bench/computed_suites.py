@@ -11,6 +11,7 @@ from .streams import DAY, Plant, band_sigma, grow_band
 
 STOP_TOLD = 40
 """Rows after a stop within which it may be told."""
+NO_WEAR = "the same without wear"
 FAULTS = ("dead", "stuck", "saturated", "clipped", "detached", "gain", "noisy", "rate")
 
 # wear
@@ -58,8 +59,10 @@ def waveform(
 def one_band(job: Job) -> Outcome:
     """One band grows by 0.001 of its standard deviation a row, with day and night, and a stop of a week in between.
 
-    That the machine has stopped is told rightly as `environment_changed`.
+    That the machine has stopped is told rightly as `environment_changed`. The control lives through the same without the wear:
+    nothing else should be told.
     """
+    wears = job.scenario != NO_WEAR
     warm_up, step = (2 * DAY, 0.001) if not job.quick else (DAY, 0.005)
     week = 7 * DAY if not job.quick else DAY // 2
     grow = int(6 / step)
@@ -78,15 +81,48 @@ def one_band(job: Job) -> Outcome:
             at = np.arange(row, row + len(part))
             growth = np.maximum(at - warm_up - np.clip(at - stop, 0, week), 0) * step * sigma
             growth[(at >= stop) & (at < stop + week)] = 0.0
-            lived.append(node.live(grow_band(part, band, growth)))
+            lived.append(node.live(grow_band(part, band, growth) if wears else part))
             row += len(part)
     records = np.concatenate(lived)
-    outcome = job.outcome(records, warm_up, ("machine_alarm",))
+    outcome = job.outcome(records, warm_up if wears else None, ("machine_alarm",))
     alarm = len(records) if outcome.delay is None else warm_up + outcome.delay
     told = any(stop <= row < min(stop + STOP_TOLD, alarm) for row, name in events(records) if name == TROUBLE[2])
-    worn = -1.0 if outcome.delay is None else (outcome.delay - min(max(alarm - stop, 0), week)) * step
-    more: dict[str, float | str] = {"sigma_at_alarm": round(worn, 2), "stop_told": int(told)}
+    more: dict[str, float | str] = {"stop_told": int(told)}
+    if wears:
+        worn = -1.0 if outcome.delay is None else (outcome.delay - min(max(alarm - stop, 0), week)) * step
+        more = {"sigma_at_alarm": round(worn, 2), "alarm_after_stop": int(alarm >= stop + week), **more}
     return dataclasses.replace(outcome, false_alarms=outcome.false_alarms - told, more=more)
+
+
+def by_the_day(job: Job) -> Outcome:
+    """One band grows by so many of its standard deviations a day, up to 8 of them: is it time that counts, or rows?
+
+    A control, 0 sigma a day, lives for 30 days.
+    """
+    words = job.scenario.split()
+    rate, minutes = float(words[0]), int(words[-2])
+    day, healthy = DAY // minutes, 3
+    days = 30 if not rate else round(healthy + 8 / rate)
+    band, seed = int(job.random().integers(8, 56)), 2000 + job.seed
+    first = np.concatenate(list(Plant(seed, minutes=minutes).rows(day)))
+    sigma = band_sigma(first, band)
+    settings = job.settings(
+        columns=255, train_rows=day * 3 // 4, calibration_rows=day - day * 3 // 4, period_s=60.0 * minutes
+    )
+    lived, row = [], 0
+    with Node(settings) as node:
+        node.live(first)
+        for part in Plant(seed, start=day, minutes=minutes).rows(days * day):
+            growth = np.maximum(np.arange(row, row + len(part)) / day - healthy, 0) * rate * sigma
+            lived.append(node.live(grow_band(part, band, growth)))
+            row += len(part)
+    outcome = job.outcome(np.concatenate(lived), healthy * day if rate else None, ("machine_alarm",))
+    if not rate:
+        return outcome
+    after = -1.0 if outcome.delay is None else outcome.delay / day
+    return dataclasses.replace(
+        outcome, more={"days_to_alarm": round(after, 1), "sigma_at_alarm": round(max(after * rate, -1.0), 2)}
+    )
 
 
 # sensor faults
@@ -130,6 +166,8 @@ def commissioning(job: Job) -> Outcome:
         rows[::5] = np.nan
     elif name == "machine changes all the time":
         rows *= np.exp(random.normal(0, 1.5, rows.shape[0]))[:, None] * np.exp(random.normal(0, 1.0, rows.shape))
+    elif name == "half of the calibration rows are of another condition":
+        rows[TRAIN + CALIBRATE // 2 : TRAIN + CALIBRATE] *= np.exp(0.8 * np.sin(np.arange(rows.shape[1]) / 9))
     elif name == "gain doubles halfway":
         rows[(TRAIN + CALIBRATE) // 2 :] *= 2.0
     with Node(job.settings(columns=255)) as node:
@@ -145,6 +183,9 @@ def commissioning(job: Job) -> Outcome:
     more: dict[str, float | str] = {"first_event": first, "last_state": states(lived)[-1]}
     if fault:
         more["fault"] = fault
+    threshold = float(lived["threshold"][-1])
+    if np.isfinite(threshold):
+        more["threshold"] = round(threshold, 1)
     outcome = job.outcome(lived, None, ())
     return dataclasses.replace(outcome, false_alarms=0, updates=0, more=more)  # nothing was watched yet
 

@@ -63,7 +63,7 @@ def features(job: Job) -> Outcome:
         rows[onset:, which] += STEP * np.arange(1, after + 1)
     elif what == "one stuck":
         rows[onset:, which] = rows[onset - 1, which]
-        wanted = ("machine_alarm", "sensor_fault")
+        wanted = ("sensor_fault",)
     elif what == "all stuck":
         rows[onset:] = rows[onset - 1]
         wanted = ("sensor_fault",)
@@ -84,6 +84,6 @@ def features(job: Job) -> Outcome:
     if what == "drift":
         sigma = -1.0 if outcome.delay is None else round((outcome.delay + 1) * STEP, 2)
         return dataclasses.replace(outcome, more={"sigma_at_alarm": sigma})
-    if what == "all stuck" and outcome.delay is not None:
+    if "stuck" in what and outcome.delay is not None:
         return dataclasses.replace(outcome, more={"named": str(sensor_fault(lived, healthy + outcome.delay))})
     return outcome

@@ -64,6 +64,8 @@ class Plant:
     """periodograms averaged in a spectrum"""
     start: int = 0
     """row at which `rows` begins: the time of day goes on from there"""
+    minutes: int = 1
+    """from row to row"""
 
     def rows(self, count: int, stopped: tuple[int, int] | None = None) -> Iterator[Rows]:
         """Spectra in parts of at most 1,000 rows."""
@@ -78,8 +80,8 @@ class Plant:
         for first in range(0, count, 1000):
             time = np.arange(first, min(first + 1000, count)) + self.start
             n = len(time)
-            day = self.swing * np.sin(2 * np.pi * time / DAY)
-            warm = self.swing * np.sin(2 * np.pi * (time - 180) / DAY)
+            day = self.swing * np.sin(2 * np.pi * self.minutes * time / DAY)
+            warm = self.swing * np.sin(2 * np.pi * (self.minutes * time - 180) / DAY)
             running = np.ones(n) if stopped is None else ((time < stopped[0]) | (time >= stopped[1])).astype(float)
             flow = np.full((n, BINS), 0.0)
             for hz in resonances:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .computed_suites import NO_WEAR
 from .table import Table
 
 NEEDS = ("bands", "raw511", "suites", "peers")
@@ -156,6 +157,9 @@ def _wear(wear: Outcomes) -> Iterable[Row]:
         f"{max(sigmas):.2f} σ at the latest; {rate:.2f}",
         all(0 < sigma < 6 for sigma in sigmas) and rate <= 1,
     )
+    for name in dict.fromkeys(outcome["scenario"] for outcome in _some(wear, NO_WEAR)):
+        outcomes = _some(wear, name)
+        yield _row(f"{name}, {len(outcomes)} runs: false alarms", "none", f"{_false(outcomes)}", _false(outcomes) == 0)
 
 
 def _quiet(streams: Mapping[str, Outcomes]) -> Iterable[Row]:
