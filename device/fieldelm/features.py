@@ -34,6 +34,7 @@ else:
 NO_BAND = 255
 _STANDARD_GRAVITY = const(9.80665)  # m/s^2
 _LEAST = const(1e-30)  # argument of a logarithm
+_NUMBER = const(1e9)  # what is not below is none
 
 
 class FeatureError(ValueError):
@@ -208,7 +209,8 @@ class Features:
         if self.kind == "features":
             inputs = self.inputs
             for i in range(self.n - 1, inputs - 1, -1):
-                x[i] = x[i - inputs]
+                before = x[i - inputs]
+                x[i] = before if -_NUMBER < before < _NUMBER else 0.0  # one that is none is so in its own row only
             for i in range(inputs):
                 x[i] = self._standardised(i, row[i]) if settled else row[i]
             return

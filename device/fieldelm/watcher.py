@@ -3,8 +3,7 @@
     window → sensor check → features → model → detector → state, verdict, event
 
 It knows nothing of radios, files or clocks: the node's app, ``fieldelm replay`` and the benches drive the same class.
-All buffers are made at construction, but for the rows that the first relearning holds; a step makes boxed floats and, when a
-decision falls, a short-lived list.
+All buffers are made at construction; a step makes boxed floats and, when a decision falls, a short-lived list.
 
 States and events are those of ``codes.py``. The way through them:
 
@@ -297,13 +296,9 @@ class Watcher:
         worn = self.verdict != "anomaly" and self._wear.step(x, self.modes.centers[self.mode], now_ms)
         if self.state == "alarm":
             if detector.cleared() and (not self._worn or self._wear.gone):
-                self.state = "watching"
-                detector.alarm_ends()
-                self.worth_saving = True
-                self._tell("alarm_cleared")
                 if self._worn:
                     self._wear.forgive()
-                    self._worn = False
+                self._alarm_ends()
         elif decision is not None:
             self._decide(decision)
         elif detector.suspect:
@@ -362,6 +357,13 @@ class Watcher:
         self.worth_saving = True
         self._tell("machine_alarm")
 
+    def _alarm_ends(self):
+        self.state = "watching"
+        self._detector.alarm_ends()
+        self._worn = False
+        self.worth_saving = True
+        self._tell("alarm_cleared")
+
     # an operator's commands: True if carried out, False if there is nothing to do it to. Events come with the next row.
 
     def retrain(self):
@@ -391,8 +393,14 @@ class Watcher:
         self._threshold.set_factor(factor)
 
     def confirm_change(self):
-        """The change is no fault: relearn it if that was not done yet, and let go of the old model."""
-        if (self._asked or self.state == "alarm") and self._detector.change.rows:
+        """The change is no fault: relearn it if that was not done yet, and let go of the old model.
+
+        Wear that is told is no change to be relearned: what it has risen to becomes its zero, and the alarm ends.
+        """
+        if self.state == "alarm" and self._worn:
+            self._wear.accept()
+            self._alarm_ends()
+        elif (self._asked or self.state == "alarm") and self._detector.change.rows:
             self._relearn(True, self._asked)
         elif self.change_unconfirmed:
             self.change_unconfirmed = self.snapshot.has_old = False

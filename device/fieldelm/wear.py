@@ -185,11 +185,21 @@ class Wear:
 
     def forgive(self):
         """It came back by itself: the band varies more than was known."""
-        more = defaults.WEAR_WIDEN * self._peak
+        more = max(defaults.WEAR_WIDEN * self._peak, 1.0)
         self._variance[self._told] = (self._variance[self._told] + defaults.WEAR_FLOOR**2) * more * more
         self._level[self._told] /= more
+        self._begin_anew()
+
+    def accept(self):
+        """Somebody has looked: what the band told has risen to is its zero from now on."""
+        band = self._told
+        self._zero[band] += self._level[band] * self._sigma(band)
+        self._level[band] = self._told_day = 0.0
+        self._begin_anew()
+
+    def _begin_anew(self):
         self._before[self.n + self._told] = 0
-        self._peak = 0.0
+        self.highest = self._peak = 0.0  # until the next block ends
         self.pause()
 
     def buffers(self):

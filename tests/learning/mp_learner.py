@@ -598,6 +598,21 @@ def test_lags_of_the_first_rows_are_standardised_too():
         assert 200 <= events[1][1] < 200 + rows, (lags, events)
 
 
+def test_one_value_that_is_no_number_is_no_dead_sensor_however_many_rows_are_looked_at():
+    for lags in (1, 3, 16):
+        config, noise = settings(kind="features", inputs=3, train=64, calibration=32), Noise(2)
+        config["sense"]["lags"] = lags
+        watcher, row, told = Watcher(config, Sensor()), array("f", bytes(12)), []
+        for r in range(400):
+            for i in range(3):
+                row[i] = (1013, 20, 50)[i] + noise.normal()
+            if r == 300:
+                row[1] = float("nan")
+            if watcher.step(row, r):
+                told.append(watcher.event)
+        assert told == ["commissioned"], (lags, told)
+
+
 def test_a_watchdog_is_fed_within_a_step_that_takes_seconds():
     watcher, machine = Watcher(settings(), Sensor()), Machine()
     fed = [0]

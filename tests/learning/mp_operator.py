@@ -45,6 +45,20 @@ def test_an_old_model_that_returns_is_not_blamed_for_the_wear_of_the_new_one():
     assert variance[25] < 1.1 * before, (before, variance[25])  # what is forgiven counts 1.56 times at least
 
 
+def test_wear_that_is_called_harmless_is_the_new_zero():
+    for strays in (0, 2):
+        watcher, machine = commissioned()
+        assert live(watcher, machine, 300) == []
+        wears(watcher, machine)
+        risen = machine.extra
+        machine.extra = lambda i: risen(i) + (0.5 if 60 < i < 70 else 0.0)
+        assert live(watcher, machine, strays) == []
+        machine.extra = risen
+        assert watcher.confirm_change()
+        assert names(live(watcher, machine, 300)) == ["alarm_cleared", "change_confirmed"]
+        assert not watcher.confirm_change()
+
+
 def test_changed_sensor_is_learned_on_command():
     for command in ("commission", "retrain"):
         watcher, machine = commissioned()

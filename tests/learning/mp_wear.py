@@ -4,6 +4,7 @@ import math
 
 from fieldelm.elm import floats
 from fieldelm.wear import Wear
+from mp_learner import commissioned
 
 N = 8
 ROW_MS = 150000
@@ -89,3 +90,26 @@ def test_a_step_down_and_back_is_no_rise_and_a_step_up_is_none():
     assert life.live(4 * DAY, lambda row: 0.0) is None
     assert life.live(4 * DAY, lambda row: -8.0 if row // 80 % 2 else 0.0) is None
     assert life.live(4 * DAY, lambda row: 8.0) is None
+
+
+def test_a_rise_of_a_day_that_comes_back_is_told_once():
+    for hold in range(0, 72, 8):
+        watcher, machine = commissioned()
+        amplitude, row, told = 0.0, 0, []
+
+        def minutes(rows):
+            nonlocal row
+            for _ in range(rows):
+                row += 1
+                machine.extra = lambda i: amplitude if 100 <= i < 104 else 0.0
+                if watcher.step(machine.spectrum(), 1200000 * row):  # one row in 20 minutes
+                    told.append(watcher.event)
+
+        minutes(460)
+        while not told:
+            amplitude = min(amplitude + 4e-4, 0.2)
+            minutes(1)
+        minutes(hold)
+        amplitude = 0.0
+        minutes(500)
+        assert told == ["machine_alarm", "alarm_cleared"], (hold, told)
