@@ -1,7 +1,7 @@
 // Fixed-point kernels: the arithmetic of fieldelm_core.h for processors without floating point.
 //
-// Portable C11 without globals, allocation, libm or libc. Right shifts of negative numbers are arithmetic and conversions to
-// narrower signed types wrap, as on every compiler this is built with. Where armv6m_*.S or armv7em_*.S has an assembly version
+// Portable C11 without globals, allocation, libm or libc. Shifts of negative numbers are arithmetic, left ones, too, and conversions
+// to narrower signed types wrap, as on every compiler this is built with. Where armv6m_*.S or armv7em_*.S has an assembly version
 // of a loop, it gives the same bits; the C below is the definition.
 //
 // docs/explanation/kernels.md tells why the formats are what they are.

@@ -206,6 +206,7 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
         }
     }
     int32_t most = fieldelm_fixed_largest_variance(m);
+    fieldelm_fixed_limit(m, most);
     // forgetting: P / lambda, unless P would grow beyond its limit
     if (head->inverse_forgetting > 1u << 30) {
         uint64_t grown = (uint64_t)head->sigma * head->inverse_forgetting >> 30;

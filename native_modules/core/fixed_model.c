@@ -125,6 +125,12 @@ int32_t fieldelm_fixed_largest_variance(model_t m) {
     return largest;
 }
 
+void fieldelm_fixed_limit(model_t m, int32_t largest) {
+    while (m.head->p_bits < 31 && (m.head->p_bits < 0 || largest >> m.head->p_bits > P_LIMIT)) {
+        ++m.head->p_bits;
+    }
+}
+
 void fieldelm_fixed_reopen(int32_t *model, float variance) {
     model_t m = parts(model);
     float ratio = variance / ((float)m.head->sigma * fieldelm_fixed_power_of_two(-30));
@@ -135,6 +141,7 @@ void fieldelm_fixed_reopen(int32_t *model, float variance) {
             for (size_t i = 0, at = 0; i < m.h; at += i + 2, ++i) {
                 m.p[at] += (int32_t)add;
             }
+            fieldelm_fixed_limit(m, fieldelm_fixed_largest_variance(m));
             return;
         }
         fieldelm_fixed_rescale(m, -1);

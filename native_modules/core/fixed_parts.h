@@ -108,6 +108,10 @@ static inline uint32_t next(uint32_t *x, uint32_t *y) {
 // P's numbers times 2^shift (negative: rounded, and the diagonal raised so that P stays positive)
 void fieldelm_fixed_rescale(model_t m, int32_t shift);
 
+// Halves P, by its exponent alone, until no variance (`largest` of P's numbers) is above sigma P_LIMIT: what rounding asks for on the
+// diagonal grows with the square of P, so that a much larger one would run away.
+void fieldelm_fixed_limit(model_t m, int32_t largest);
+
 // Largest element of P's diagonal.
 int32_t fieldelm_fixed_largest_variance(model_t m);
 

@@ -153,6 +153,27 @@ def test_any_row_may_follow_any_other(library):
     assert np.abs(model.beta).max() < 2**11 * 16
 
 
+@pytest.mark.parametrize(
+    ("h", "forgetting", "variance"), [(32, 0.5, 10), (42, 1, 10_000), (64, 0.9, 10), (64, 0.5, 1000)]
+)
+def test_p_is_bounded_whatever_the_rows(library, h, forgetting, variance):
+    """Saturated rows of any sign, against which much is raised: P stays positive definite, and near the limit of forgetting."""
+    model = Model(library, 64, h, forgetting=forgetting, variance=variance, twin=False)
+    rng = np.random.default_rng(1)
+    for i in range(1000):
+        model.score(np.sign(rng.normal(size=64)) * 48 * rng.choice([1, 0.1]))
+        assert model.learn()
+        if i % 10 == 0:
+            assert np.linalg.eigvalsh(model.p)[0] > 0, i
+            assert np.diag(model.p).max() <= 20_002, i
+    for _ in range(300):
+        model.reopen(10_000)
+        assert np.diag(model.p).max() <= 20_002
+    model.score(np.ones(64))
+    assert model.learn()
+    assert np.linalg.eigvalsh(model.p)[0] > 0
+
+
 def test_weights_of_beta_beyond_the_first_range(library):
     """Inputs 100 times as large as activations can explain at first: beta's range grows, and the answer stays right."""
     model = Model(library, 8, 3, gain=0.002)
