@@ -15,8 +15,19 @@ HERE = Path(__file__).parent
 SMMLA = bytes.fromhex("54fb028854fb0399")
 
 
-def test_the_core_runs_clean_under_the_sanitizers():
-    """All of test_core.py once more, every access and every operation checked."""
+@pytest.mark.parametrize(
+    ("tests", "flags"),
+    [
+        (["test_core.py"], ""),
+        (
+            ["test_fixed.py", "test_fixed_levels.py", "-k", "not years"],
+            " -fno-sanitize=shift-base",
+        ),  # of negative numbers
+    ],
+    ids=["floats", "fixed point"],
+)
+def test_the_core_runs_clean_under_the_sanitizers(tests, flags):
+    """Its tests once more, every access and every operation checked."""
     if sys.platform != "linux" or shutil.which("gcc") is None:
         pytest.skip("needs gcc on Linux")
     libraries = []
@@ -27,14 +38,15 @@ def test_the_core_runs_clean_under_the_sanitizers():
             pytest.skip(f"gcc has no {name}")
         libraries.append(path)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "test_core.py")],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
         env={
             **os.environ,
             "LD_PRELOAD": ":".join(libraries),
             "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter's own
-            "FIELDELM_CORE_FLAGS": "-O1 -g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all",
+            "FIELDELM_CORE_FLAGS": "-O1 -g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"
+            + flags,
         },
-        cwd=environment.repository_root(),
+        cwd=HERE,
         capture_output=True,
         text=True,
     )
