@@ -21,72 +21,78 @@ class Limit:
 
 def limit(name: str, n: int, h: int) -> Limit:
     """Of a kernel of the bench."""
-    if name.startswith("fft"):
-        return _whole([_spectrum()])
-    if name.startswith("bands"):
-        return _whole([_bands(n)])
-    if name.startswith("score"):
-        return _whole(_score(n, h))
-    if name.startswith("learn"):
-        return _whole([*_score(n, h), *_update(n, h)])
-    return _whole([_stats(), _spectrum(), _bands(n), *_score(n, h)[1:], *_update(n, h)])
+    parts = _parts(name, n, h, WORD)
+    moved = [more[2] - less[2] for more, less in zip(_parts(name, n, h, 1), _parts(name, n, h, 0), strict=True)]
+    cycles = round(sum(part[2] for part in parts))
+    count = " + ".join(
+        f"{what} {round(own):,} ({products:,} multiply-accumulates, {round(words):,} words moved)"
+        for (what, products, own), words in zip(parts, moved, strict=True)
+    )
+    return Limit(sum(part[1] for part in parts), cycles, f"{count} = {cycles:,}")
 
 
 _Part = tuple[str, int, float]  # what, products, cycles
 
 
-def _whole(parts: list[_Part]) -> Limit:
-    cycles = round(sum(part[2] for part in parts))
-    count = " + ".join(f"{what} {round(own):,}" for what, _, own in parts)
-    return Limit(sum(part[1] for part in parts), cycles, f"{count} = {cycles:,}")
+def _parts(name: str, n: int, h: int, word: float) -> list[_Part]:
+    """If a word to or from memory takes `word` cycles."""
+    if name.startswith("fft"):
+        return [_spectrum(word)]
+    if name.startswith("bands"):
+        return [_bands(n, word)]
+    if name.startswith("score"):
+        return _score(n, h, word)
+    if name.startswith("learn"):
+        return [*_score(n, h, word), *_update(n, h, word)]
+    return [_stats(word), _spectrum(word), _bands(n, word), *_score(n, h, word)[1:], *_update(n, h, word)]
 
 
-def _stats() -> _Part:
+def _stats(word: float) -> _Part:
     # a word is two samples: unpacked, summed, squared, summed in two words, compared with both ends of the range
-    return "overall values", 1024, 1024 * (WORD / 2 + 1 + 1 + 1 + 1.5 + 2)
+    return "overall values", 1024, 1024 * (word / 2 + 1 + 1 + 1 + 1.5 + 2)
 
 
-def _spectrum() -> _Part:
+def _spectrum(word: float) -> _Part:
     # 1024 samples are 512 complex numbers: radix 4 with the window, 3 times radix 4, radix 2 with separation and power
-    window = 1024 * (WORD / 2 + WORD / 2 + 2 + 1 + 1 + 1)  # sample, window, unpack both, mean, product, shift
-    first = 128 * (16 + 8 * WORD)
-    turn, move = 3 + 3 + 3 * WORD, 2 * WORD  # products, sums, twiddle; a complex number from or to memory
+    window = 1024 * (word / 2 + word / 2 + 2 + 1 + 1 + 1)  # sample, window, unpack both, mean, product, shift
+    first = 128 * (16 + 8 * word)
+    turn, move = 3 + 3 + 3 * word, 2 * word  # products, sums, twiddle; a complex number from or to memory
     radix4 = 3 * 128 * (8 * move + 3 * turn + 2 + 16 + 8) - 42 * 3 * turn  # 42 of 384 turn by nothing
     pairs = 256 * (2 * move + turn + 2 + 4 + 4)
-    power = 256 * (4 + turn + 2 + 4 + 4 + 4 + 2 + 2 * WORD)
+    power = 256 * (4 + turn + 2 + 4 + 4 + 4 + 2 + 2 * word)
     products = 1024 + 342 * 9 + 256 * 3 + 256 * 7
     return "window, transform, power", products, window + first + radix4 + pairs + power
 
 
-def _bands(n: int) -> _Part:
+def _bands(n: int, word: float) -> _Part:
     # bins summed in two words; of each sum, which starts with the floor (2) between edges that come as halfwords (2), a
     # logarithm: the highest bit, for which there is no instruction (5 times a shift, a branch that is taken or not, 1.5 cycles,
     # and every other time a shift and a difference), a table with interpolation (4 shifts for place and rest, two entries by
     # one load, difference, product, shift, sum); then 2 products, a shift and a sum for the gain, base and offset
     logarithm = 5 * (1 + 1.5 + 1) + 4 + 3 + 4
-    return "log bands", 511 + 3 * n, 511 * (WORD + 2) + n * (2 + 2 + logarithm + 4 + 2 + 2 * WORD)
+    return "log bands", 511 + 3 * n, 511 * (word + 2) + n * (2 + 2 + logarithm + 4 + 2 + 2 * word)
 
 
-def _score(n: int, h: int) -> list[_Part]:
+def _score(n: int, h: int, word: float) -> list[_Part]:
     products = n * h
     return [
         # from float32: exponent and mantissa taken apart, shifted, rounded, limited
-        ("inputs", 0, n * (WORD + 8 + 0.5 * WORD)),
+        ("inputs", 0, n * (word + 8 + 0.5 * word)),
         # sign, sum into 64 places; then their Walsh-Hadamard transform; a sigmoid from a table with interpolation
-        ("projection", 0, n * (WORD / 2 + 1 + 2 + 1 + 2 * WORD) + 64 * 3 * (2 * WORD + 2) + h * 16),
+        ("projection", 0, n * (word / 2 + 1 + 2 + 1 + 2 * word) + 64 * 3 * (2 * word + 2) + h * 16),
         # upper half of a weight, product, sum; an activation serves two
-        ("residuals", products, products * (WORD + 3 + WORD / 2) + n * (WORD / 2 + 2 + WORD)),
+        ("residuals", products, products * (word + 3 + word / 2) + n * (word / 2 + 2 + word)),
         # residual and scale, mantissa, product, shift, square, sum in two words, compared with the second largest
-        ("score", 2 * n, n * (1.5 * WORD + 1 + 1 + 1 + 1 + 2 + 1)),
+        ("score", 2 * n, n * (1.5 * word + 1 + 1 + 1 + 1 + 2 + 1)),
     ]
 
 
-def _update(n: int, h: int) -> list[_Part]:
+def _update(n: int, h: int, word: float) -> list[_Part]:
     products, packed = n * h, h * (h + 1) // 2
     return [
         # P's two halves times an activation; each element is used twice but on the diagonal
-        ("gain", 2 * h * h, h * h * (WORD + 2 + 2 + 2 + WORD / 2) + h * 30),
+        ("gain", 2 * h * h, h * h * (word + 2 + 2 + 2 + word / 2) + h * 30),
         # gain times residual, shift, sum, and the weight's way there and back; a gain serves two
-        ("weights", products, products * (1 + 1 + 1 + 2 * WORD + WORD / 2) + n * (WORD + 1)),
-        ("P", packed, packed * (1 + 1 + 1 + 1 + 3 * WORD)),
+        ("weights", products, products * (1 + 1 + 1 + 2 * word + word / 2) + n * (word + 1)),
+        ("P", packed, packed * (1 + 1 + 1 + 1 + 3 * word)),
     ]
