@@ -95,6 +95,9 @@ def test_cycles_are_those_of_the_baseline(capsys: Any) -> None:
     results = json.loads(said.out)["results"]
     assert len(results) == 2 * len(kernels.KERNELS)
     assert max(result["error"] for result in results) < 0.01
+    for result in results:  # all of a native module is in RAM, of what is built in the hot loops
+        least = 20_000 if result["build"] == "natmod" else 3_000
+        assert least < result["code_bytes"] < min(result["ram_bytes"], least + 10_000)
 
 
 @pytest.mark.nightly

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import build, firmware
+from .. import build, firmware, firmware_image, sources
 from ..device import Device
 from ..emulator import Emulator
 from ..errors import FieldelmError
@@ -108,10 +108,10 @@ def measure(kernels: list[Kernel], builds: tuple[str, ...] | list[str]) -> list[
     for name in BUILDS:
         if name not in builds:
             continue
-        with pico(name) as device:
+        with pico(name) as (device, code):
             for kernel in sorted(kernels, key=lambda k: -k.n):  # the largest while memory is in one piece
                 print(f"bench: {kernel.name} as {name}", file=sys.stderr, flush=True)
-                found[kernel.name, name] = time(device, name, kernel)
+                found[kernel.name, name] = {**time(device, name, kernel), "code": code}
     results = []
     for kernel in kernels:
         baseline = found.get((kernel.name, "float_natmod"))
@@ -122,30 +122,34 @@ def measure(kernels: list[Kernel], builds: tuple[str, ...] | list[str]) -> list[
 
 
 @contextmanager
-def pico(name: str, words: int = ROOM) -> Iterator[Device]:
-    """An emulated Pico with our firmware, or with MicroPython alone and a native module; the bench's script is loaded."""
+def pico(name: str, words: int = ROOM) -> Iterator[tuple[Device, int]]:
+    """An emulated Pico with our firmware, or with MicroPython alone and a native module; the bench's script is loaded.
+
+    And the bytes of RAM that the kernels' code takes there.
+    """
     own = name in ("python", "user_module")
-    image = firmware.build("rpi_pico", plain=not own).uf2
+    image = firmware.build("rpi_pico", plain=not own)
+    taken = _hot_loops(image.elf) if name == "user_module" else 0  # the rest is in flash
     with (
-        Emulator({"picos": [{"name": "pico", "firmware": str(image)}]}) as emulator,
+        Emulator({"picos": [{"name": "pico", "firmware": str(image.uf2)}]}) as emulator,
         Device(emulator.address()) as device,
     ):
         # the largest model has its place before anything else cuts memory into pieces
         code = "i" if name in ("natmod", "user_module") else "f"
         device.run(f"from array import array\nroom = array({code!r}, bytes({4 * words}))\nimport gc\ngc.collect()")
         if not own:
-            _into_memory(device, build.natmod("armv6m", MODULES.get(name, build.MODULE)))
+            taken = _into_memory(device, build.natmod("armv6m", MODULES.get(name, build.MODULE)))
         device.run(SCRIPT.read_text(encoding="utf-8"))
-        yield device
+        yield device, taken
 
 
-def _into_memory(device: Device, module: Path) -> None:
-    """The native module in a file system in RAM, so that the emulated flash need not be written."""
+def _into_memory(device: Device, module: Path) -> int:
+    """The native module by way of a file system in RAM, so that the emulated flash need not be written; bytes that it takes."""
     encoded = base64.b64encode(module.read_bytes())
     device.run("from binascii import a2b_base64\ndata = bytearray()")
     for at in range(0, len(encoded), 1024):
         device.run(f"data += a2b_base64({encoded[at : at + 1024]!r})")
-    device.run(
+    printed = device.run(
         "import io, sys, vfs\n"
         "class F(io.IOBase):\n"
         " at = 0\n"
@@ -157,13 +161,21 @@ def _into_memory(device: Device, module: Path) -> None:
         " def stat(self, path):\n"
         f"  if path.lstrip('/') != {module.name!r}: raise OSError(2)\n  return (0x8000, 0, 0, 0, 0, 0, len(data), 0, 0, 0)\n"
         " def open(self, path, mode): return F()\n"
-        f"vfs.mount(V(), '/ram')\nsys.path.append('/ram')\nimport {module.stem}\n"
-        "data = None\nimport gc\ngc.collect()"
+        f"vfs.mount(V(), '/ram')\nsys.path.append('/ram')\nimport gc\ngc.collect()\n"
+        f"print(gc.mem_alloc())\nimport {module.stem}\ngc.collect()\nprint(gc.mem_alloc())\ndata = None\ngc.collect()"
     )
+    before, after = map(int, printed.split())
+    return after - before
+
+
+def _hot_loops(elf: Path) -> int:
+    """Bytes of the kernels that a firmware copies to RAM."""
+    symbols = [line.split() for line in sources.run([firmware_image.tool("nm"), "-S", str(elf)]).splitlines()]
+    return sum(int(s[1], 16) for s in symbols if len(s) == 4 and s[0].startswith("2") and s[3].startswith("fieldelm_"))
 
 
 def time(device: Device, name: str, kernel: Kernel) -> dict[str, Any]:
-    """Run one kernel there: cycles, bytes of its buffers, error against float64."""
+    """Run one kernel there: cycles, bytes of its buffers (`ram`), error against float64."""
     module = MODULES.get(name, build.MODULE)
     printed = device.run(
         f"import {module} as _module\nrun({name!r}, _module, {kernel.name!r}, {kernel.n}, {kernel.h})",
@@ -190,7 +202,8 @@ def _result(kernel: Kernel, name: str, taken: dict[str, Any], baseline: dict[str
         "limit_count": limit.count,
         "ratio_to_limit": round(cycles / limit.cycles, 2),
         "speedup_vs_float": round(baseline["cycles"] / cycles, 2) if baseline else None,
-        "ram_bytes": taken["ram"],
+        "ram_bytes": taken["code"] + taken["ram"],
+        "code_bytes": taken["code"],
         "error": taken["error"],
     }
 
@@ -212,7 +225,7 @@ def _show(results: list[dict[str, Any]]) -> None:
 def _sweep(file: Path, *, as_json: bool) -> int:
     """Cycles of a step for many models on our firmware."""
     points = []
-    with pico("user_module", SWEEP_ROOM) as device:
+    with pico("user_module", SWEEP_ROOM) as (device, _):
         for h in SWEEP_H:
             for n in SWEEP_N:
                 if n * h > SWEEP_ROOM - 4000:  # too large for a Pico that has more to do
