@@ -5,6 +5,7 @@
 Everything is allocated here, once. One cycle is: window, talk, sleep until the next thing is due.
 """
 
+import gc
 import json
 from array import array
 
@@ -62,6 +63,7 @@ class Node:
         self._commands = None  # most nodes seldom hear one
         if sense["kind"] != board.sensor.kind:
             raise ValueError('sense: "kind" is "%s", but this sensor gives "%s"' % (sense["kind"], board.sensor.kind))
+        gc.collect()  # the learner wants its memory in one piece
         self.watcher = Watcher(config, board.sensor)
         self.watcher.set_on_wait(getattr(board, "feed", None))
         self.model_restored = self._restore_model()
