@@ -18,6 +18,9 @@ INPUT_GAIN = 2.0
 BIAS_SCALE = 1.0
 RIDGE = 0.1  # delta of P = I / delta
 FORGETTING_FACTOR = 1.0  # lambda; below 1 the model forgets the modes that it does not see
+EXPLAINED = (
+    True  # of spectra residuals are those of the activations that explain a row best, not of those that it causes
+)
 
 # score = mean of the scaled squared residuals + WORST_WEIGHT * the largest of them
 WORST_WEIGHT = 1 / 64
@@ -117,7 +120,7 @@ SIFT_SHARE = 0.67  # a condition is frequent with this part of the rows of the m
 SIFT_SPARE = 0.25  # more strangers than this part of the rows relearned: others are waited for in their place, ...
 SIFT_AGAIN = 2  # ... so many times
 SIFT_FAILED = 0.45  # more strangers than this part of the rows: commissioning failed
-ROUGHEST = 0.9  # RMS residual of the calibration rows above which nothing was learned (pure noise in one bin: 0.64)
+ROUGHEST = 0.73  # RMS residual of the calibration rows above which nothing was learned (pure noise in one bin: 0.52)
 DISAGREE = (
     1.0  # standard deviation of the log score, above that of n Gaussian residuals, from which on the rows disagree
 )

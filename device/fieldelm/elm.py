@@ -13,6 +13,18 @@ Tsukada, M. Kondo, H. Matsutani, "A Neural Network-Based On-device Learning Anom
 arXiv:1907.10147: the autoencoder and its forgetting rate a; here lambda = a^2. With lambda = 1 and the start above the
 weights are those of ridge regression on all rows so far, beta = (H'H + delta I)^-1 H'X, so there is no initial batch.
 
+The residuals e are those to learn from, but a poor measure of how strange a row is: its own activations are h random
+projections of it, what is strange in those is not seen, and their noise is taken for signal. So rows are scored by what
+explains them best, as in factor analysis: the activations c that make
+
+    |x - c' beta|^2 / v + N c' P c       least:  (beta beta' + v N P) c = beta x
+
+over the N rows learned; the residuals are x - c' beta. N P is the inverse of the activations' second moments, and v the
+variance that an input has beside what the inputs share (M. E. Tipping, C. M. Bishop, "Probabilistic Principal Component
+Analysis", J. R. Statist. Soc. B 61(3), 1999). The rows of beta span what the training rows vary in: that is what a random
+projection finds (N. Halko, P. Martinsson, J. Tropp, "Finding Structure with Randomness", SIAM Review 53(2), 2011),
+whatever the random A.
+
 The random A is +-1 times gain / sqrt(n), and it and b come from a shift register: they take no memory. P is symmetric and
 packed, of row i its elements j <= i; unpacked it loses its symmetry and, with lambda < 1, blows up within months.
 

@@ -74,6 +74,7 @@ class Features:
     def __init__(self, sense, rate_hz, axes, g_per_count):
         self.kind = sense["kind"]
         self.settled = 0  # rows that have set floor, centre and scale so far
+        self._first = None  # those rows, until they are enough
         self.rms_g = float("nan")
         self.rms_velocity = float("nan")
         self.chosen = None  # axes of a waveform
@@ -176,8 +177,7 @@ class Features:
                 for i in range(self.n):  # the next rows have them as lags
                     x[i] = self._standardised(i % self.inputs, x[i]) if i < n * self.inputs else 0.0
         else:
-            for i in range(self.n):
-                self.center[i] += exp(x[i])
+            self._first = (self._first or []) + [x[:]]
             if n == self.settle_rows:
                 self._set_floor()
         return n >= self.settle_rows
@@ -186,11 +186,28 @@ class Features:
         limit = defaults.STANDARD_LIMIT
         return min(max((value - self.center[i]) / self.spread[i], -limit), limit)
 
+    def _alike(self):
+        # the two of the first rows that are nearest to each other: one may have been a stranger
+        least = None
+        for one in self._first:
+            for other in self._first:
+                if one is other:
+                    break
+                square = 0.0
+                for i in range(self.n):
+                    square += (one[i] - other[i]) ** 2
+                if least is None or square < least:
+                    least = square
+                    alike = one, other
+        return alike
+
     def _set_floor(self):
         levels = self.center
         power = self.kind == "waveform"
+        one, other = self._alike() if self.settled > 1 else self._first * 2
+        self._first = None
         for i in range(self.n):
-            levels[i] /= self.settled
+            levels[i] = (exp(one[i]) + exp(other[i])) / 2
         middle = sorted(levels)[self.n // 2] or sum(levels) / self.n
         fraction = defaults.FLOOR_FRACTION
         floor = max(middle * (fraction * fraction if power else fraction), 1e-12)
@@ -238,6 +255,7 @@ class Features:
     def reset(self):
         """Forget floor, centre and scale: the next rows settle them again."""
         self.settled = 0
+        self._first = None
         for i in range(self.n):
             self.center[i] = 0.0
             self.x[i] = 0.0

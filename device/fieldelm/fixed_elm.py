@@ -29,9 +29,18 @@ class FixedElm:
     largest, its index). ``rows`` counts the rows learned. An input of 1 is 2^x_bits; beyond int16 it is cut.
     """
 
-    MAGIC = b"FEX1"  # of what is stored
+    MAGIC = b"FEX2"  # of what is stored
 
-    def __init__(self, n, h, seed, delta=defaults.RIDGE, forgetting_factor=defaults.FORGETTING_FACTOR, x_bits=_X_BITS):
+    def __init__(
+        self,
+        n,
+        h,
+        seed,
+        delta=defaults.RIDGE,
+        forgetting_factor=defaults.FORGETTING_FACTOR,
+        x_bits=_X_BITS,
+        explained=True,
+    ):
         self.n = n
         self.h = h
         self.seed = seed
@@ -45,6 +54,7 @@ class FixedElm:
         self._count = array("I", (0,))
         self._params = array("f", (defaults.INPUT_GAIN / sqrt(n), defaults.BIAS_SCALE, 1 / delta, forgetting_factor))
         self._variance = array("f", (0.0,))
+        self._factor = array("f", bytes(4 * kernels.fixed_size(3, n, h))) if explained else None
         self.reset()
 
     def reset(self):
@@ -54,6 +64,7 @@ class FixedElm:
             self._weight[i] = 1.0
         self._weighed = True  # whether the model has the weights as they are in `_weight`
         self._known = False  # whether `_e` has the residuals of the row scored last
+        self._factored = False  # whether `_factor` is of the model as it is
         self.rows = 0
 
     def reopen(self, variance):
@@ -64,6 +75,7 @@ class FixedElm:
         """
         self._variance[0] = variance
         kernels.fixed_reopen(self._model, self._variance)
+        self._factored = False
 
     @property
     def e(self):
@@ -89,24 +101,39 @@ class FixedElm:
             self._weighed = True
         self._known = False
         kernels.fixed_score(self._model, self._work, x, self.out)
+        factor = self._factor
+        if factor is not None:
+            if not self._factored:
+                self._variance[0] = defaults.VARIANCE_FLOOR * defaults.VARIANCE_FLOOR
+                kernels.fixed_factor(self._model, self._variance, factor)
+                self._factored = True
+            kernels.fixed_explain(self._model, self._work, factor, self.out)
+        return self._sum()
+
+    def _sum(self):
         return self.out[0] + defaults.WORST_WEIGHT * self.out[1]
 
     def rescore(self):
         """The score of the row scored last, with the weights as they are now."""
         kernels.fixed_weights(self._model, self._weight)
         kernels.fixed_rescore(self._model, self._work, self.out)
-        return self.out[0] + defaults.WORST_WEIGHT * self.out[1]
+        return self._sum()
 
     def learn_row(self, x):
-        """Score ``x``, then learn it; returns the score before learning."""
-        score = self.score_row(x)
-        self.learn_scored()
-        return score
+        """Learn ``x``, whatever its score."""
+        kernels.fixed_score(self._model, self._work, x, self.out)
+        self._learn()
 
     def learn_scored(self):
         """Learn the row that was scored last; False if the weights of the output would leave their range."""
+        if self._factor is not None:
+            kernels.fixed_explain(self._model, self._work, None, self.out)
+        return self._learn()
+
+    def _learn(self):
         learned = kernels.fixed_learn(self._model, self._work)
         self.rows += learned
+        self._factored = self._known = False
         return learned
 
     def buffers(self):
@@ -117,4 +144,4 @@ class FixedElm:
     def loaded(self):
         """The buffers were filled anew."""
         self.rows = self._count[0]
-        self._weighed = False
+        self._weighed = self._factored = False

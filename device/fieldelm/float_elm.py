@@ -27,14 +27,24 @@ class FloatElm:
     """The autoencoder; everything is allocated here.
 
     Visible buffers, all float32: ``beta`` (h x n, row-major), ``p`` (h (h + 1) / 2, packed), ``a`` (h), ``e`` (n,
-    residuals of the row scored last), ``weight`` (n, factor of each squared residual in the score: 1 / its held-back
-    variance), ``out`` (what ``kernels_py.score`` found in that row: mean, largest, its index, second largest, its index).
-    ``rows`` counts the rows learned. ``x_bits`` is for the fixed-point one.
+    residuals of the row scored last, if ``explained`` by the activations that explain it best), ``weight`` (n, factor of
+    each squared residual in the score: 1 / its held-back variance), ``out`` (what ``kernels_py.score`` found in that row:
+    mean, largest, its index, second largest, its index). ``rows`` counts the rows learned. ``x_bits`` is for the
+    fixed-point one.
     """
 
-    MAGIC = b"FEM1"  # of what is stored
+    MAGIC = b"FEM2"  # of what is stored
 
-    def __init__(self, n, h, seed, delta=defaults.RIDGE, forgetting_factor=defaults.FORGETTING_FACTOR, x_bits=None):
+    def __init__(
+        self,
+        n,
+        h,
+        seed,
+        delta=defaults.RIDGE,
+        forgetting_factor=defaults.FORGETTING_FACTOR,
+        x_bits=None,
+        explained=True,
+    ):
         if n < 1 or h < 1:
             raise ValueError("the model needs at least one input and one hidden unit")
         if not (delta > 0 and 0 < forgetting_factor <= 1):
@@ -50,7 +60,10 @@ class FloatElm:
         self.weight = _floats(n)
         self.out = _floats(5)
         self._u = _floats(h)
-        self._count = array("I", (0,))
+        self._own = _floats(n) if explained else self.e  # residuals by the row's own activations
+        self._factor = _floats(h * (h + 1) // 2) if explained else None  # see fixed_explain.c
+        self._c = _floats(h)
+        self._count = array("I", (0, 0))  # rows learned, and those since P was opened
         self._input = array("f", (defaults.INPUT_GAIN / sqrt(n), defaults.BIAS_SCALE))
         self._forgetting = array("f", (forgetting_factor,))
         self.reset()
@@ -62,8 +75,8 @@ class FloatElm:
                 part[i] = 0.0
         for i in range(self.n):
             self.weight[i] = 1.0
-        self.reopen(1 / self.delta)
         self.rows = 0
+        self.reopen(1 / self.delta)
 
     def reopen(self, variance):
         """P += variance I: what was learned may have changed, so the next rows count for more.
@@ -75,15 +88,73 @@ class FloatElm:
         for j in range(self.h):
             self.p[i] += variance
             i += j + 2
+        self._since = 0
+        self._factored = False
 
     def score_row(self, x):
         """Reconstruct ``x`` (n float32) and return its score: mean scaled squared residual plus a part of the largest one.
 
         The mean alone hides one band among 64.
         """
-        kernels.hidden(x, self.seed, self._input, self.a)
-        kernels.residuals(x, self.a, self.beta, self.e)
+        self._forward(x)
+        if self._factor is not None:
+            if not self._factored:
+                self._make_factor()
+            self._explain(x)
         return self.rescore()
+
+    def _forward(self, x):
+        kernels.hidden(x, self.seed, self._input, self.a)
+        kernels.residuals(x, self.a, self.beta, self._own)
+
+    def _make_factor(self):
+        # L D L' of beta beta' + variance rows P: L below the diagonal, 1 / D on it
+        n = self.n
+        beta = self.beta
+        factor = self._factor
+        prior = defaults.VARIANCE_FLOOR * defaults.VARIANCE_FLOOR * max(self._since, 1)
+        row = 0
+        for j in range(self.h):
+            other = 0
+            for k in range(j + 1):
+                value = prior * self.p[row + k]
+                for i in range(n):
+                    value += beta[j * n + i] * beta[k * n + i]
+                if k < j:
+                    for i in range(k):
+                        value -= factor[row + i] * factor[other + i]
+                    factor[row + k] = value
+                other += k + 1
+            least = max(1e-6 * value, 1e-20)
+            for k in range(j):
+                below = factor[row + k]
+                factor[row + k] = below * factor[k * (k + 3) // 2]
+                value -= below * factor[row + k]
+            factor[row + j] = 1 / max(value, least)
+            row += j + 1
+        self._factored = True
+
+    def _explain(self, x):
+        n = self.n
+        h = self.h
+        c = self._c
+        factor = self._factor
+        row = 0
+        for j in range(h):
+            value = 0.0
+            for i in range(n):
+                value += self.beta[j * n + i] * x[i]
+            for i in range(j):
+                value -= factor[row + i] * c[i]
+            c[j] = value
+            row += j + 1
+        for j in range(h - 1, -1, -1):
+            row -= j + 1
+            value = c[j] * factor[row + j]
+            for i in range(j + 1, h):
+                value -= factor[i * (i + 1) // 2 + j] * c[i]
+            c[j] = value
+        kernels.residuals(x, c, self.beta, self.e)
 
     def rescore(self):
         """The score of the row scored last, with the weights as they are now."""
@@ -91,22 +162,25 @@ class FloatElm:
         return self.out[0] + defaults.WORST_WEIGHT * self.out[1]
 
     def learn_row(self, x):
-        """Score ``x``, then learn it; returns the score before learning."""
-        score = self.score_row(x)
+        """Learn ``x``, whatever its score."""
+        self._forward(x)
         self.learn_scored()
-        return score
 
     def learn_scored(self):
         """Learn the row that was scored last; False if it was refused because a number in it is not finite."""
-        learned = kernels.update(self.p, self.beta, self.a, self.e, self._forgetting, self._u)
+        learned = kernels.update(self.p, self.beta, self.a, self._own, self._forgetting, self._u)
         self.rows += learned
+        self._since += learned
+        self._factored = False
         return learned
 
     def buffers(self):
-        """What a restart needs: beta, P, weights (float32) and the rows learned (uint32)."""
+        """What a restart needs: beta, P, weights (float32), the rows learned and those since P was opened (uint32)."""
         self._count[0] = self.rows
+        self._count[1] = self._since
         return (self.beta, self.p, self.weight, self._count)
 
     def loaded(self):
         """The buffers were filled anew."""
-        self.rows = self._count[0]
+        self.rows, self._since = self._count
+        self._factored = False

@@ -9,7 +9,7 @@ try:
     import fieldelm_native as native
 
     # ImportError: not there; ValueError: a .mpy for another processor or MicroPython; other number: out of date
-    if native.INTERFACE != 3:
+    if native.INTERFACE != 4:
         raise ImportError
     NAME = "native"
 except (ImportError, ValueError):
@@ -23,6 +23,8 @@ if NAME == "native":
     fixed_weights = native.fixed_weights
     fixed_score = native.fixed_score
     fixed_rescore = native.fixed_rescore
+    fixed_factor = native.fixed_factor
+    fixed_explain = native.fixed_explain
     fixed_learn = native.fixed_learn
     fixed_residuals = native.fixed_residuals
     fixed_square = native.fixed_square

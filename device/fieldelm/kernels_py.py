@@ -9,7 +9,7 @@ with the argument's name; of a memoryview the type code cannot be seen here, onl
 import math
 from array import array
 
-INTERFACE = 3  # version of the functions' arguments, the same as in fieldelm_native.c
+INTERFACE = 4  # version of the functions' arguments, the same as in fieldelm_native.c
 
 _P_LIMIT = 1e4  # largest diagonal element of P that forgetting may lead to
 _LIMIT = 1e15  # numbers beyond it count as not finite

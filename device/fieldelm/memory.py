@@ -27,6 +27,11 @@ def work_bytes(n, h):
     return 8 + 8 * h + 4 * size + 12 * _even(h) + 2 * _even(n)
 
 
+def factor_bytes(h):
+    """What explaining rows needs beside."""
+    return 2 * h * (h + 1) + 4 * h + 4
+
+
 def table_bytes(size):
     """Twiddles and order of blocks of a transform of ``size`` points."""
     half = size // 4
@@ -55,6 +60,8 @@ def learner_bytes(sense, learn):
     n = sense["inputs"] * sense.get("lags", 1) if kind == "features" else sense["bands"]
     h = min(learn["hidden"], max(2 * n // 3, 1))
     total = 2 * state_bytes(n, h) + work_bytes(n, h) + _REST + _EACH * n
+    if kind != "features":
+        total += factor_bytes(h)
     if kind == "waveform":
         axes = 3 if sense["axis"] == "sum" else 1
         total += spectrum_bytes(sense["samples"], axes) + 2 * 3 * sense["samples"]

@@ -120,12 +120,12 @@ class Place:
         return self._to_calibrate <= 0
 
     def _use(self, x, learn):
-        self._model.score_row(x)
         modes = self._modes
         if learn:
-            self._model.learn_scored()
+            self._model.learn_row(x)
             mode = modes.learn(x)
         else:
+            self._model.score_row(x)
             self._calibrate()
             mode = modes.nearest(x)
         if not self.fresh:

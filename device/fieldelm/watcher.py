@@ -56,11 +56,12 @@ class Watcher:
         if features.kind == "features":
             features.settle_rows = max(features.settle_rows, learn["train_rows"] // 4)
         # with as many hidden units as inputs it could copy anything, and nothing would be strange to it
-        self.model = OsElm(n, min(learn["hidden"], max(2 * n // 3, 1)), learn["seed"])
-        self._threshold = Threshold(features.kind == "features")
+        spectral = features.kind != "features"
+        hidden = min(learn["hidden"], max(2 * n // 3, 1))
+        self.model = OsElm(n, hidden, learn["seed"], explained=spectral and defaults.EXPLAINED)
+        self._threshold = Threshold(not spectral)
         self._threshold.set_factor(learn.get("threshold_factor", 1.0))
         self.modes = Modes(n)
-        spectral = features.kind != "features"
         self._wear = Wear(n)
         self._worn = False  # the alarm that stands is one of wear
         scratch = (floats(n), floats(n), floats(n))  # a place is learned or a change is classified, never both

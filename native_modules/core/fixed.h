@@ -94,7 +94,7 @@ float fieldelm_fixed_velocity(const uint32_t *power, int32_t scale, size_t from,
 void fieldelm_fixed_levels(const uint32_t *power, int32_t scale, const uint16_t *edges, const float *params, const float *center,
     float *out, size_t n);
 
-// ---- fixed_model.c, fixed_score.c, fixed_learn.c: the autoencoder
+// ---- fixed_model.c, fixed_score.c, fixed_explain.c, fixed_learn.c: the autoencoder
 
 // floor(sqrt(x))
 uint32_t fieldelm_fixed_root(uint32_t x);
@@ -123,7 +123,7 @@ typedef struct {
     uint32_t sigma;        // 2^30 <= sigma < 2^31: forgetting multiplies it
     uint32_t forgetting, inverse_forgetting; // 2^30 lambda, 2^30 / lambda
     int32_t scale_bits;    // sqrt(weight_i) = scale_i 2^-scale_bits
-    uint32_t rows;         // learned
+    uint32_t rows;         // learned since P was opened
 } fieldelm_fixed_model_t;
 
 #define FIXED_FORMAT 0x31584645u // "EFX1"
@@ -166,6 +166,23 @@ void fieldelm_fixed_score(const int32_t *model, int32_t *work, float *out);
 
 // The same with other weights.
 void fieldelm_fixed_rescore(const int32_t *model, const int32_t *work, float *out);
+
+// The same with activations a[h] (in units of 2^-11, padded to even) in place of the row's own, of which the residuals are left behind.
+void fieldelm_fixed_fit(const int32_t *model, int32_t *work, const int32_t *a, float *out);
+
+// Floats of what fieldelm_fixed_factor makes: a triangle, the activations looked for, and how large they may be.
+size_t fieldelm_fixed_factor_floats(size_t h);
+
+// L D L' of beta beta' + variance rows P (L below the diagonal, 1 / D on it): to be made anew when the model has changed. `variance`
+// is that of an input about its reconstruction.
+void fieldelm_fixed_factor(const int32_t *model, float variance, float *factor);
+
+// Score of the inputs in the work buffer by the activations c that explain them best, not those that they cause: c makes
+// |x - beta' c|^2 / variance + rows c'Pc least. Residuals and out are those of c.
+void fieldelm_fixed_explain(const int32_t *model, int32_t *work, float *factor, float *out);
+
+// Back to the residuals of the row's own activations, which are those to learn from.
+void fieldelm_fixed_predict(const int32_t *model, int32_t *work, float *out);
 
 // Learn the row scored last. False, and nothing is changed, if the model's range is exhausted (weights beyond 2^11 times that of
 // the inputs).

@@ -133,6 +133,7 @@ void fieldelm_fixed_limit(model_t m, int32_t largest) {
 
 void fieldelm_fixed_reopen(int32_t *model, float variance) {
     model_t m = parts(model);
+    m.head->rows &= 1; // what was learned before counts for little now; the learner rounds every other row the other way
     float ratio = variance / ((float)m.head->sigma * fieldelm_fixed_power_of_two(-30));
     for (;;) {
         float add = m.head->p_bits > 100 ? 2e9f : ratio * fieldelm_fixed_power_of_two(m.head->p_bits);

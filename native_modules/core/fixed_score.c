@@ -255,11 +255,17 @@ void fieldelm_fixed_score(const int32_t *model, int32_t *work, float *out) {
     model_t m = parts(model);
     work_t w = room(work, m.n, m.h);
     project(m, w);
+    fieldelm_fixed_fit(model, work, w.a, out);
+}
+
+void fieldelm_fixed_fit(const int32_t *model, int32_t *work, const int32_t *a, float *out) {
+    model_t m = parts(model);
+    work_t w = room(work, m.n, m.h);
     int32_t up = A_BITS - m.head->range;
 #if defined(FIELDELM_FAST)
-    uint32_t all = fieldelm_fast_residuals(w.x, m.pairs, w.a, m.rows, m.beta, w.e, up);
+    uint32_t all = fieldelm_fast_residuals(w.x, m.pairs, a, m.rows, m.beta, w.e, up);
 #else
-    uint32_t all = residuals(w.x, m.pairs, w.a, m.rows, m.beta, w.e, up);
+    uint32_t all = residuals(w.x, m.pairs, a, m.rows, m.beta, w.e, up);
 #endif
     uint32_t bits = bits_of(all);
     w.head[0] = bits > 15 ? (int32_t)bits - 15 : 0;

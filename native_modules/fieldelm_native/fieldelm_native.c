@@ -8,7 +8,7 @@
 #include "fixed.h"
 
 // Version of the functions' arguments; device/fieldelm/kernels.py takes no other.
-#define INTERFACE 3
+#define INTERFACE 4
 
 static void *words(mp_obj_t object, const char *argument, size_t length) {
     return fieldelm_elements(object, argument, 'i', &length, MP_BUFFER_RW);
@@ -55,14 +55,16 @@ static size_t inputs_of(const int32_t *model) {
     return ((const fieldelm_fixed_model_t *)model)->n;
 }
 
-// fixed_size(what, n, h): words of 0: a model, 1: its work, 2: the tables of an n-point transform
+// fixed_size(what, n, h): words of 0: a model, 1: its work, 2: the tables of an n-point transform, 3: a factor
 static mp_obj_t fixed_size(mp_obj_t what_in, mp_obj_t n_in, mp_obj_t h_in) {
-    size_t what = between(what_in, "what", 0, 2), words;
+    size_t what = between(what_in, "what", 0, 3), words;
     if (what == 2) {
         words = fieldelm_fixed_table_words(transform_size((size_t)mp_obj_get_int(n_in)));
     } else {
         size_t n = between(n_in, "n", 1, FIXED_INPUTS_MAX), h = between(h_in, "h", 1, FIXED_HIDDEN_MAX);
-        words = what == 0 ? fieldelm_fixed_model_words(n, h) : fieldelm_fixed_work_words(n, h);
+        words = what == 0   ? fieldelm_fixed_model_words(n, h)
+            : what == 1 ? fieldelm_fixed_work_words(n, h)
+                        : fieldelm_fixed_factor_floats(h);
     }
     return mp_obj_new_int((mp_int_t)words);
 }
@@ -123,6 +125,37 @@ static mp_obj_t fixed_rescore(mp_obj_t model_in, mp_obj_t work_in, mp_obj_t out_
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(fixed_rescore_obj, fixed_rescore);
+
+static float *factor_of(mp_obj_t object, const int32_t *model) {
+    const fieldelm_fixed_model_t *head = (const fieldelm_fixed_model_t *)model;
+    return floats(object, "factor", fieldelm_fixed_factor_floats(head->h), MP_BUFFER_RW);
+}
+
+// fixed_factor(model, params, factor): params 'f' [variance]
+static mp_obj_t fixed_factor(mp_obj_t model_in, mp_obj_t params_in, mp_obj_t factor_in) {
+    int32_t *model = model_of(model_in);
+    const float *params = floats(params_in, "params", 1, MP_BUFFER_READ);
+    if (!(params[0] > 0.0f && params[0] <= 1000.0f)) {
+        fieldelm_refuse("params", "a variance above 0 and up to 1000", "", 0);
+    }
+    fieldelm_fixed_factor(model, params[0], factor_of(factor_in, model));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(fixed_factor_obj, fixed_factor);
+
+// fixed_explain(model, work, factor, out); with None as factor back to the row's own activations
+static mp_obj_t fixed_explain(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    int32_t *model = model_of(args[0]), *work = work_of(args[1], model);
+    float *out = floats(args[3], "out", 5, MP_BUFFER_RW);
+    if (args[2] == mp_const_none) {
+        fieldelm_fixed_predict(model, work, out);
+    } else {
+        fieldelm_fixed_explain(model, work, factor_of(args[2], model), out);
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_explain_obj, 4, 4, fixed_explain);
 
 // fixed_learn(model, work) -> True, or False if the step was refused
 static mp_obj_t fixed_learn(mp_obj_t model_in, mp_obj_t work_in) {
@@ -381,6 +414,8 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
     mp_store_global(MP_QSTR_fixed_weights, MP_OBJ_FROM_PTR(&fixed_weights_obj));
     mp_store_global(MP_QSTR_fixed_score, MP_OBJ_FROM_PTR(&fixed_score_obj));
     mp_store_global(MP_QSTR_fixed_rescore, MP_OBJ_FROM_PTR(&fixed_rescore_obj));
+    mp_store_global(MP_QSTR_fixed_factor, MP_OBJ_FROM_PTR(&fixed_factor_obj));
+    mp_store_global(MP_QSTR_fixed_explain, MP_OBJ_FROM_PTR(&fixed_explain_obj));
     mp_store_global(MP_QSTR_fixed_learn, MP_OBJ_FROM_PTR(&fixed_learn_obj));
     mp_store_global(MP_QSTR_fixed_step, MP_OBJ_FROM_PTR(&fixed_step_obj));
     mp_store_global(MP_QSTR_fixed_residuals, MP_OBJ_FROM_PTR(&fixed_residuals_obj));
@@ -421,6 +456,8 @@ static const mp_rom_map_elem_t fieldelm_native_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_fixed_weights), MP_ROM_PTR(&fixed_weights_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_score), MP_ROM_PTR(&fixed_score_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_rescore), MP_ROM_PTR(&fixed_rescore_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_factor), MP_ROM_PTR(&fixed_factor_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_explain), MP_ROM_PTR(&fixed_explain_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_learn), MP_ROM_PTR(&fixed_learn_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_step), MP_ROM_PTR(&fixed_step_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_residuals), MP_ROM_PTR(&fixed_residuals_obj) },

@@ -9,6 +9,7 @@ target_sources(usermod_fieldelm_native INTERFACE
     ${FIELDELM_CORE_DIR}/fixed_levels.c
     ${FIELDELM_CORE_DIR}/fixed_model.c
     ${FIELDELM_CORE_DIR}/fixed_score.c
+    ${FIELDELM_CORE_DIR}/fixed_explain.c
     ${FIELDELM_CORE_DIR}/fixed_learn.c
     ${FIELDELM_CORE_DIR}/fixed_window.c
     ${FIELDELM_CORE_DIR}/armv6m_spectrum.S

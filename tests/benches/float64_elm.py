@@ -57,10 +57,12 @@ class Float64Elm(FixedElm):
         self._layer = layer(self.n, self.h, self.seed, gain, bias_scale)
         self._beta = [[0.0] * self.n for _ in range(self.h)]
         self._p = [[variance * (i == j) for j in range(self.h)] for i in range(self.h)]
+        self._since = 0
         self._checked = False
 
     def reopen(self, variance):
         """P += variance I."""
+        self._since = 0
         for i in range(self.h):
             self._p[i][i] += variance
 
@@ -77,7 +79,40 @@ class Float64Elm(FixedElm):
 
     def score_row(self, x):
         """Reconstruct ``x`` and return its score."""
-        x = list(x)
+        self._forward(list(x))
+        self._own = self._residuals
+        if self._factor is not None:
+            self._explain(list(x))
+        return self.rescore()
+
+    def learn_row(self, x):
+        """Learn ``x``, whatever its score."""
+        self._forward(list(x))
+        self._own = self._residuals
+        self.learn_scored()
+
+    def _explain(self, x):
+        # (beta beta' + variance rows P) c = beta x, by Gaussian elimination
+        beta, h = self._beta, self.h
+        prior = max(self._since, 1) * defaults.VARIANCE_FLOOR**2
+        lines = []
+        for i in range(h):
+            line = [sum([a * b for a, b in zip(beta[i], beta[j])]) + prior * self._p[i][j] for j in range(h)]
+            line.append(sum([a * b for a, b in zip(beta[i], x)]))
+            lines.append(line)
+        for i in range(h):
+            for j in range(i + 1, h):
+                part = lines[j][i] / lines[i][i]
+                lines[j] = [a - part * b for a, b in zip(lines[j], lines[i])]
+        c = [0.0] * h
+        for i in range(h - 1, -1, -1):
+            c[i] = (lines[i][h] - sum([lines[i][j] * c[j] for j in range(i + 1, h)])) / lines[i][i]
+        for a, row in zip(c, beta):
+            x = [value - a * b for value, b in zip(x, row)]
+        self._residuals = x
+
+    def _forward(self, x):
+        given = x
         self._a = []
         signs, rows, biases = self._layer
         sums = [0.0] * len(rows[0])
@@ -89,12 +124,10 @@ class Float64Elm(FixedElm):
                 z += w * value
             self._a.append(1 / (1 + exp(-min(max(z, -30), 30))))
         if not self._checked:
-            self._check(array("f", x))
-        self._residuals = x
+            self._check(array("f", given))
         for a, beta in zip(self._a, self._beta):
             x = [value - a * b for value, b in zip(x, beta)]
         self._residuals = x
-        return self.rescore()
 
     def rescore(self):
         """The score of that row with the weights as they are now."""
@@ -118,7 +151,8 @@ class Float64Elm(FixedElm):
         d = forgetting + sum([b * c for b, c in zip(a, u)])
         for i in range(self.h):
             k = u[i] / d
-            self._beta[i] = [b + k * e for b, e in zip(self._beta[i], self._residuals)]
+            self._beta[i] = [b + k * e for b, e in zip(self._beta[i], self._own)]
             p[i] = [(b - k * c) / forgetting for b, c in zip(p[i], u)]
         self.rows += 1
+        self._since += 1
         return True

@@ -1,6 +1,7 @@
-"""Run by MicroPython: ``run_ridge.py fixed|float H SEED DELTA``. Learns rows of standard input (numbers, one row a line).
+"""Run by MicroPython: ``run_ridge.py fixed|float H SEED DELTA EXPLAINED``. Learns rows of standard input, one a line.
 
-Prints the hidden activations of each row as they were seen, then ``residuals``, then those of each row once all are learned.
+Prints the hidden activations of each row as they were seen, then ``residuals``, then those of each row once all are
+learned, with its score behind them. EXPLAINED: ``yes`` or ``no``.
 """
 
 import sys
@@ -12,7 +13,7 @@ from fieldelm.float_elm import FloatElm
 fixed, h, seed, delta = sys.argv[1] == "fixed", int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 rows = [array("f", [float(x) for x in line.split()]) for line in sys.stdin]
 n = len(rows[0])
-model = (FixedElm if fixed else FloatElm)(n, h, seed, delta)
+model = (FixedElm if fixed else FloatElm)(n, h, seed, delta, explained=sys.argv[5] == "yes")
 
 
 def activations():
@@ -32,5 +33,5 @@ for x in rows:
 assert model.rows == len(rows)
 print("residuals")
 for x in rows:
-    model.score_row(x)
-    print(*model.e)
+    score = model.score_row(x)
+    print(*model.e, score)

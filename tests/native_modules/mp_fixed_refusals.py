@@ -27,6 +27,7 @@ def forged(word, value):
 
 W = kernels.fixed_size(1, 6, 3)
 T = kernels.fixed_size(2, 64, 0)
+F = kernels.fixed_size(3, 6, 3)
 PARAMS = array("f", (1.0, 1.0, 10.0, 1.0))
 FAKES = [ints(5), ints(len(model())), ints(len(model()) + 1), array("f", bytes(4 * len(model())))]
 FAKES += [
@@ -75,7 +76,7 @@ def power_and(more):
 
 
 CASES = [
-    ("fixed_size", lambda: [0, 6, 3], {0: ("what", [3, -1]), 1: ("n", [0, 1025]), 2: ("h", [0, 65])}),
+    ("fixed_size", lambda: [0, 6, 3], {0: ("what", [4, -1]), 1: ("n", [0, 1025]), 2: ("h", [0, 65])}),
     ("fixed_init", lambda: [model(), 6, 3, 1, 11, PARAMS], {0: ("model", [ints(5)]), 4: ("x_bits", [-1, 16]),
         5: ("params", [floats(4), floats(3), array("f", (1, 1, 10, 1.5)), array("f", (1, 1, float("nan"), 1))])}),
     ("fixed_reopen", lambda: [model(), floats(1, 1.0)],
@@ -83,6 +84,10 @@ CASES = [
     ("fixed_weights", lambda: [model(), floats(6)], {1: ("weight", [floats(5)])}),
     ("fixed_score", lambda: [model(), ints(W), floats(6), floats(5)],
         {0: ("model", FAKES), 1: ("work", [ints(W - 1)]), 2: ("x", [floats(7)]), 3: ("out", [floats(4)])}),
+    ("fixed_factor", lambda: [model(), floats(1, 1.0), floats(F)],
+        {0: ("model", FAKES), 1: ("params", [floats(1), floats(1, float("nan"))]), 2: ("factor", [floats(F - 1), ints(F)])}),
+    ("fixed_explain", lambda: [model(), ints(W), floats(F), floats(5)],
+        {0: ("model", FAKES), 1: ("work", [ints(W - 1)]), 2: ("factor", [floats(F + 1), 0]), 3: ("out", [floats(6)])}),
     ("fixed_learn", lambda: [model(), ints(W)], {0: ("model", FAKES), 1: ("work", [floats(W)])}),
     ("fixed_square", lambda: [floats(6), floats(6), floats(1)],
         {0: ("a", [ints(6), floats(0)]), 1: ("b", [floats(5), ints(6)]), 2: ("out", [floats(2)])}),

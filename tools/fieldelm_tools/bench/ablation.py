@@ -19,6 +19,7 @@ ABLATIONS: dict[str, tuple[tuple[str, float], ...]] = {
     "smallest margin": (("SMALLEST_MARGIN", 0.0),),
     "widening of the margin": (("WIDEN_ROWS", 0.0),),
     "following the mean": (("MEAN_RATE", 0.0),),
+    "explaining: residuals of the activations that a row causes": (("EXPLAINED", False),),
     "worst band": (("WORST_WEIGHT", 0.0),),
     "variances of the residuals: all inputs count alike": (("VARIANCE_PRIOR_ROWS", 1e9),),
     "prior of the variances": (("VARIANCE_PRIOR_ROWS", 0.01),),

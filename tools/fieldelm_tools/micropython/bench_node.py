@@ -91,7 +91,9 @@ class Paper:
         defaults.WORST_WEIGHT = 0.0
         defaults.SMALLEST_MARGIN = 0.0
         self.features = self
-        self.model = OsElm(n, learn["hidden"], learn["seed"], delta=0.01, x_bits=15)  # bins are from 0 to 1
+        self.model = OsElm(
+            n, learn["hidden"], learn["seed"], delta=0.01, x_bits=15, explained=False
+        )  # bins are from 0 to 1
         self._threshold = Threshold()
         self._train = learn["train_rows"]
         self._calibrate = learn["calibration_rows"]
