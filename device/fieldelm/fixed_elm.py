@@ -12,6 +12,7 @@ from micropython import const
 from fieldelm import defaults, kernels
 
 _X_BITS = const(11)  # inputs from -16 to 16, in steps of 0.0005: logarithms of amplitude, or standard deviations
+_ROWS = const(15)  # word of a model: rows learned since P was opened
 _mean = array("f", (0.0,))
 
 
@@ -54,7 +55,7 @@ class FixedElm:
         self._count = array("I", (0,))
         self._params = array("f", (defaults.INPUT_GAIN / sqrt(n), defaults.BIAS_SCALE, 1 / delta, forgetting_factor))
         self._variance = array("f", (0.0,))
-        self._factor = array("f", bytes(4 * kernels.fixed_size(3, n, h))) if explained else None
+        self._explainer = array("i", bytes(4 * kernels.fixed_size(3, n, h))) if explained else None
         self.reset()
 
     def reset(self):
@@ -64,7 +65,7 @@ class FixedElm:
             self._weight[i] = 1.0
         self._weighed = True  # whether the model has the weights as they are in `_weight`
         self._known = False  # whether `_e` has the residuals of the row scored last
-        self._factored = False  # whether `_factor` is of the model as it is
+        self._fresh = 0  # rows that may be learned until the explainer is renewed
         self.rows = 0
 
     def reopen(self, variance):
@@ -75,7 +76,7 @@ class FixedElm:
         """
         self._variance[0] = variance
         kernels.fixed_reopen(self._model, self._variance)
-        self._factored = False
+        self._fresh = 0
 
     @property
     def e(self):
@@ -100,14 +101,17 @@ class FixedElm:
             kernels.fixed_weights(self._model, self._weight)
             self._weighed = True
         self._known = False
-        kernels.fixed_score(self._model, self._work, x, self.out)
-        factor = self._factor
-        if factor is not None:
-            if not self._factored:
+        explainer = self._explainer
+        if explainer is None:
+            kernels.fixed_score(self._model, self._work, x, self.out)
+        else:
+            if self._fresh <= 0:
                 self._variance[0] = defaults.VARIANCE_FLOOR * defaults.VARIANCE_FLOOR
-                kernels.fixed_factor(self._model, self._variance, factor)
-                self._factored = True
-            kernels.fixed_explain(self._model, self._work, factor, self.out)
+                kernels.fixed_invert(self._model, self._variance, explainer)
+                # a row moves beta by about 1 / rows, and the score by the square of that
+                rows = self._model[_ROWS]
+                self._fresh = max(min(rows >> 4, (rows >> 8) ** 2), 1)
+            kernels.fixed_explain(self._model, self._work, x, explainer, self.out)
         return self._sum()
 
     def _sum(self):
@@ -126,14 +130,15 @@ class FixedElm:
 
     def learn_scored(self):
         """Learn the row that was scored last; False if the weights of the output would leave their range."""
-        if self._factor is not None:
-            kernels.fixed_explain(self._model, self._work, None, self.out)
+        if self._explainer is not None:
+            kernels.fixed_predict(self._model, self._work)
         return self._learn()
 
     def _learn(self):
         learned = kernels.fixed_learn(self._model, self._work)
         self.rows += learned
-        self._factored = self._known = False
+        self._fresh -= learned
+        self._known = False
         return learned
 
     def buffers(self):
@@ -144,4 +149,5 @@ class FixedElm:
     def loaded(self):
         """The buffers were filled anew."""
         self.rows = self._count[0]
-        self._weighed = self._factored = False
+        self._weighed = False
+        self._fresh = 0

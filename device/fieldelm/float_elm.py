@@ -61,7 +61,7 @@ class FloatElm:
         self.out = _floats(5)
         self._u = _floats(h)
         self._own = _floats(n) if explained else self.e  # residuals by the row's own activations
-        self._factor = _floats(h * (h + 1) // 2) if explained else None  # see fixed_explain.c
+        self._factor = _floats(h * (h + 1) // 2) if explained else None  # L D L'
         self._c = _floats(h)
         self._count = array("I", (0, 0))  # rows learned, and those since P was opened
         self._input = array("f", (defaults.INPUT_GAIN / sqrt(n), defaults.BIAS_SCALE))
@@ -89,7 +89,7 @@ class FloatElm:
             self.p[i] += variance
             i += j + 2
         self._since = 0
-        self._factored = False
+        self._fresh = 0  # rows that may be learned until the factor is renewed
 
     def score_row(self, x):
         """Reconstruct ``x`` (n float32) and return its score: mean scaled squared residual plus a part of the largest one.
@@ -98,8 +98,9 @@ class FloatElm:
         """
         self._forward(x)
         if self._factor is not None:
-            if not self._factored:
+            if self._fresh <= 0:
                 self._make_factor()
+                self._fresh = max(min(self._since >> 4, (self._since >> 8) ** 2), 1)  # as in fixed_elm
             self._explain(x)
         return self.rescore()
 
@@ -132,7 +133,6 @@ class FloatElm:
                 value -= below * factor[row + k]
             factor[row + j] = 1 / max(value, least)
             row += j + 1
-        self._factored = True
 
     def _explain(self, x):
         n = self.n
@@ -171,7 +171,7 @@ class FloatElm:
         learned = kernels.update(self.p, self.beta, self.a, self._own, self._forgetting, self._u)
         self.rows += learned
         self._since += learned
-        self._factored = False
+        self._fresh -= learned
         return learned
 
     def buffers(self):
@@ -183,4 +183,4 @@ class FloatElm:
     def loaded(self):
         """The buffers were filled anew."""
         self.rows, self._since = self._count
-        self._factored = False
+        self._fresh = 0

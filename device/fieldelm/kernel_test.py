@@ -23,10 +23,11 @@ _ANSWERS = (
     ("fixed_score", 0xC8DC3B3A),
     ("fixed_residuals", 0x9355A291),
     ("fixed_learn", 0x4D83A0BB),
-    ("fixed_factor", 0xAE364449),
-    ("fixed_explain", 0x22DBBBE5),
+    ("fixed_invert", 0x3B710C47),
+    ("fixed_explain", 0x10F8A521),
+    ("fixed_predict", 0x8F0C6B89),
     ("fixed_rescore", 0x2582EEF7),
-    ("fixed_reopen", 0xE83A05D4),
+    ("fixed_reopen", 0xF197E56E),
     ("fixed_square", 0x44D0513E),
 )
 
@@ -80,12 +81,13 @@ def _compute(k):
         k.fixed_learn(model, work)
         k.fixed_score(model, work, x, out)
     yield model, out
-    factor = _floats(k.fixed_size(3, _N, _H))
-    k.fixed_factor(model, array("f", (0.01,)), factor)
-    yield (factor,)
-    k.fixed_explain(model, work, factor, out)
-    yield work, factor, out
-    k.fixed_explain(model, work, None, out)
+    explainer = _ints(k.fixed_size(3, _N, _H))
+    k.fixed_invert(model, array("f", (0.01,)), explainer)
+    yield model, explainer
+    k.fixed_explain(model, work, x, explainer, out)
+    yield work, out
+    k.fixed_predict(model, work)
+    yield (work,)
     k.fixed_weights(model, array("f", [9.0 - i for i in range(_N)]))
     k.fixed_rescore(model, work, out)
     yield (out,)

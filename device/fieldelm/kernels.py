@@ -23,8 +23,9 @@ if NAME == "native":
     fixed_weights = native.fixed_weights
     fixed_score = native.fixed_score
     fixed_rescore = native.fixed_rescore
-    fixed_factor = native.fixed_factor
+    fixed_invert = native.fixed_invert
     fixed_explain = native.fixed_explain
+    fixed_predict = native.fixed_predict
     fixed_learn = native.fixed_learn
     fixed_residuals = native.fixed_residuals
     fixed_square = native.fixed_square

@@ -27,9 +27,9 @@ def work_bytes(n, h):
     return 8 + 8 * h + 4 * size + 12 * _even(h) + 2 * _even(n)
 
 
-def factor_bytes(h):
+def explainer_bytes(h):
     """What explaining rows needs beside."""
-    return 2 * h * (h + 1) + 4 * h + 4
+    return 2 * h * (h + 1) + 4
 
 
 def table_bytes(size):
@@ -61,7 +61,7 @@ def learner_bytes(sense, learn):
     h = min(learn["hidden"], max(2 * n // 3, 1))
     total = 2 * state_bytes(n, h) + work_bytes(n, h) + _REST + _EACH * n
     if kind != "features":
-        total += factor_bytes(h)
+        total += explainer_bytes(h)
     if kind == "waveform":
         axes = 3 if sense["axis"] == "sum" else 1
         total += spectrum_bytes(sense["samples"], axes) + 2 * 3 * sense["samples"]

@@ -167,24 +167,22 @@ void fieldelm_fixed_score(const int32_t *model, int32_t *work, float *out);
 // The same with other weights.
 void fieldelm_fixed_rescore(const int32_t *model, const int32_t *work, float *out);
 
-// The same with activations a[h] (in units of 2^-11, padded to even) in place of the row's own, of which the residuals are left behind.
-void fieldelm_fixed_fit(const int32_t *model, int32_t *work, const int32_t *a, float *out);
+// Words of an explainer.
+size_t fieldelm_fixed_explainer_words(size_t h);
 
-// Floats of what fieldelm_fixed_factor makes: a triangle, the activations looked for, and how large they may be.
-size_t fieldelm_fixed_factor_floats(size_t h);
-
-// L D L' of beta beta' + variance rows P (L below the diagonal, 1 / D on it): to be made anew when the model has changed. `variance`
-// is that of an input about its reconstruction.
-void fieldelm_fixed_factor(const int32_t *model, float variance, float *factor);
+// Makes the explainer: the inverse of the triangle L of L L' = beta beta' + variance rows P. `variance` is that of an input about its
+// reconstruction. Where the model has changed little since, an earlier explainer will do: at the minimum below, the score depends on
+// it in second order only. Of the model its bound of beta is set to what it is.
+void fieldelm_fixed_invert(int32_t *model, float variance, int32_t *explainer);
 
 // Score of the inputs in the work buffer by the activations c that explain them best, not those that they cause: c makes
 // |x - beta' c|^2 / variance + rows c'Pc least. Residuals and out are those of c.
-void fieldelm_fixed_explain(const int32_t *model, int32_t *work, float *factor, float *out);
+void fieldelm_fixed_explain(const int32_t *model, int32_t *work, const int32_t *explainer, float *out);
 
-// Back to the residuals of the row's own activations, which are those to learn from.
-void fieldelm_fixed_predict(const int32_t *model, int32_t *work, float *out);
+// The activations that the inputs in the work buffer cause, and their residuals, which are those to learn from; no score.
+void fieldelm_fixed_predict(const int32_t *model, int32_t *work);
 
-// Learn the row scored last. False, and nothing is changed, if the model's range is exhausted (weights beyond 2^11 times that of
+// Learn the row scored (by fieldelm_fixed_score) or predicted last. False, and nothing is changed, if the model's range is exhausted (weights beyond 2^11 times that of
 // the inputs).
 bool fieldelm_fixed_learn(int32_t *model, int32_t *work);
 
@@ -214,6 +212,7 @@ typedef struct {
     int32_t *bands; // in units of 2^-16; the model's inputs
     // the model
     int32_t *model, *model_work;
+    const int32_t *explainer;      // or NULL: score by the activations that a row causes
     float worst_weight;            // score = out[0] + worst_weight out[1] of fieldelm_fixed_score
     float learn_from, learn_below; // the row is learned if its score is from here to less than there
 } fieldelm_fixed_plan_t;

@@ -14,7 +14,7 @@ static int32_t beta_limit(size_t h) {
     return (limit > 32766 ? 32766 : limit) << 16;
 }
 
-static int32_t largest_beta(model_t m) {
+int32_t fieldelm_fixed_largest_beta(model_t m) {
     int32_t all = 0;
     for (size_t i = 0; i < 2 * m.pairs * m.rows; ++i) {
         all |= m.beta[i] ^ m.beta[i] >> 31;
@@ -154,7 +154,7 @@ bool fieldelm_fixed_learn(int32_t *model, int32_t *work) {
             head->beta_bound += (int32_t)most;
             break;
         }
-        head->beta_bound = largest_beta(m);
+        head->beta_bound = fieldelm_fixed_largest_beta(m);
         if (head->beta_bound + most <= limit) {
             head->beta_bound += (int32_t)most;
             break;

@@ -115,4 +115,13 @@ void fieldelm_fixed_limit(model_t m, int32_t largest);
 // Largest element of P's diagonal.
 int32_t fieldelm_fixed_largest_variance(model_t m);
 
+// Magnitudes of beta's numbers or-ed together: none is larger.
+int32_t fieldelm_fixed_largest_beta(model_t m);
+
+// e = x 2^up - a' beta's upper half; returns the residuals' magnitudes or-ed together.
+uint32_t fieldelm_fixed_fit(model_t m, work_t w, const int32_t *a, int32_t up);
+
+// Shift of the residuals' mantissas, and the largest of them, by what fieldelm_fixed_fit returned.
+void fieldelm_fixed_mantissas(work_t w, uint32_t all);
+
 #endif

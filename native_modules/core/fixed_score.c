@@ -192,14 +192,14 @@ static inline FIELDELM_HOT uint32_t residuals(const int16_t *x, size_t pairs, co
     int32_t up) {
     int32_t all = 0;
     for (size_t p = 0; p < pairs; ++p, x += 2, e += 2) {
-        int32_t even = x[0] * (1 << up), odd = x[1] * (1 << up);
+        uint32_t even = (uint32_t)(x[0] * (1 << up)), odd = (uint32_t)(x[1] * (1 << up)); // what a damaged model makes wraps around
         for (size_t j = 0; j < h; ++j, beta += 2) {
-            even -= a[j] * (beta[0] >> 16);
-            odd -= a[j] * (beta[1] >> 16);
+            even -= (uint32_t)(a[j] * (beta[0] >> 16));
+            odd -= (uint32_t)(a[j] * (beta[1] >> 16));
         }
-        e[0] = even;
-        e[1] = odd;
-        all |= (even ^ even >> 31) | (odd ^ odd >> 31);
+        e[0] = (int32_t)even;
+        e[1] = (int32_t)odd;
+        all |= (e[0] ^ e[0] >> 31) | (e[1] ^ e[1] >> 31);
     }
     return (uint32_t)all;
 }
@@ -251,25 +251,29 @@ void fieldelm_fixed_rescore(const int32_t *model, const int32_t *work, float *ou
     out[4] = (float)worst.second_index;
 }
 
-void fieldelm_fixed_score(const int32_t *model, int32_t *work, float *out) {
-    model_t m = parts(model);
-    work_t w = room(work, m.n, m.h);
-    project(m, w);
-    fieldelm_fixed_fit(model, work, w.a, out);
+uint32_t fieldelm_fixed_fit(model_t m, work_t w, const int32_t *a, int32_t up) {
+#if defined(FIELDELM_FAST)
+    return fieldelm_fast_residuals(w.x, m.pairs, a, m.rows, m.beta, w.e, up);
+#else
+    return residuals(w.x, m.pairs, a, m.rows, m.beta, w.e, up);
+#endif
 }
 
-void fieldelm_fixed_fit(const int32_t *model, int32_t *work, const int32_t *a, float *out) {
-    model_t m = parts(model);
-    work_t w = room(work, m.n, m.h);
-    int32_t up = A_BITS - m.head->range;
-#if defined(FIELDELM_FAST)
-    uint32_t all = fieldelm_fast_residuals(w.x, m.pairs, a, m.rows, m.beta, w.e, up);
-#else
-    uint32_t all = residuals(w.x, m.pairs, a, m.rows, m.beta, w.e, up);
-#endif
+void fieldelm_fixed_mantissas(work_t w, uint32_t all) {
     uint32_t bits = bits_of(all);
     w.head[0] = bits > 15 ? (int32_t)bits - 15 : 0;
     w.head[1] = (int32_t)(all >> w.head[0]) + 1;
+}
+
+void fieldelm_fixed_predict(const int32_t *model, int32_t *work) {
+    model_t m = parts(model);
+    work_t w = room(work, m.n, m.h);
+    project(m, w);
+    fieldelm_fixed_mantissas(w, fieldelm_fixed_fit(m, w, w.a, A_BITS - m.head->range));
+}
+
+void fieldelm_fixed_score(const int32_t *model, int32_t *work, float *out) {
+    fieldelm_fixed_predict(model, work);
     fieldelm_fixed_rescore(model, work, out);
 }
 

@@ -13,7 +13,17 @@ void fieldelm_fixed_window_bands(const int16_t *samples, const fieldelm_fixed_pl
 bool fieldelm_fixed_window(const int16_t *samples, const fieldelm_fixed_plan_t *plan, fieldelm_fixed_stats_t *stats, float *out) {
     fieldelm_fixed_window_bands(samples, plan, stats);
     fieldelm_fixed_input_bands(plan->model, plan->model_work, plan->bands);
-    fieldelm_fixed_score(plan->model, plan->model_work, out);
+    if (plan->explainer) {
+        fieldelm_fixed_explain(plan->model, plan->model_work, plan->explainer, out);
+    } else {
+        fieldelm_fixed_score(plan->model, plan->model_work, out);
+    }
     out[5] = out[0] + plan->worst_weight * out[1];
-    return out[5] >= plan->learn_from && out[5] < plan->learn_below && fieldelm_fixed_learn(plan->model, plan->model_work);
+    if (!(out[5] >= plan->learn_from && out[5] < plan->learn_below)) {
+        return false;
+    }
+    if (plan->explainer) {
+        fieldelm_fixed_predict(plan->model, plan->model_work);
+    }
+    return fieldelm_fixed_learn(plan->model, plan->model_work);
 }

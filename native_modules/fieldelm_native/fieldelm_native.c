@@ -40,7 +40,8 @@ static int32_t *model_of(mp_obj_t object) {
     if (length <= sizeof(*head) / 4 || head->format != FIXED_FORMAT || head->n < 1 || head->n > FIXED_INPUTS_MAX || head->h < 1
         || head->h > FIXED_HIDDEN_MAX || length != fieldelm_fixed_model_words(head->n, head->h) || head->x_bits < 0
         || head->x_bits > 15 || head->range < 0 || head->range > FIXED_A_BITS || head->gain < 1 || head->gain > FIXED_GAIN_MAX
-        || head->inverse_forgetting < 1u << 30) {
+        || head->inverse_forgetting < 1u << 30 || head->beta_bound < 0 || head->p_bits < 0 || head->p_bits > 100
+        || head->scale_bits < -40 || head->scale_bits > 40) {
         fieldelm_refuse("model", "what fixed_init made", "", 0);
     }
     return model;
@@ -55,7 +56,7 @@ static size_t inputs_of(const int32_t *model) {
     return ((const fieldelm_fixed_model_t *)model)->n;
 }
 
-// fixed_size(what, n, h): words of 0: a model, 1: its work, 2: the tables of an n-point transform, 3: a factor
+// fixed_size(what, n, h): words of 0: a model, 1: its work, 2: the tables of an n-point transform, 3: an explainer
 static mp_obj_t fixed_size(mp_obj_t what_in, mp_obj_t n_in, mp_obj_t h_in) {
     size_t what = between(what_in, "what", 0, 3), words;
     if (what == 2) {
@@ -64,7 +65,7 @@ static mp_obj_t fixed_size(mp_obj_t what_in, mp_obj_t n_in, mp_obj_t h_in) {
         size_t n = between(n_in, "n", 1, FIXED_INPUTS_MAX), h = between(h_in, "h", 1, FIXED_HIDDEN_MAX);
         words = what == 0   ? fieldelm_fixed_model_words(n, h)
             : what == 1 ? fieldelm_fixed_work_words(n, h)
-                        : fieldelm_fixed_factor_floats(h);
+                        : fieldelm_fixed_explainer_words(h);
     }
     return mp_obj_new_int((mp_int_t)words);
 }
@@ -126,36 +127,39 @@ static mp_obj_t fixed_rescore(mp_obj_t model_in, mp_obj_t work_in, mp_obj_t out_
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(fixed_rescore_obj, fixed_rescore);
 
-static float *factor_of(mp_obj_t object, const int32_t *model) {
-    const fieldelm_fixed_model_t *head = (const fieldelm_fixed_model_t *)model;
-    return floats(object, "factor", fieldelm_fixed_factor_floats(head->h), MP_BUFFER_RW);
+static int32_t *explainer_of(mp_obj_t object, const int32_t *model) {
+    return words(object, "explainer", fieldelm_fixed_explainer_words(((const fieldelm_fixed_model_t *)model)->h));
 }
 
-// fixed_factor(model, params, factor): params 'f' [variance]
-static mp_obj_t fixed_factor(mp_obj_t model_in, mp_obj_t params_in, mp_obj_t factor_in) {
+// fixed_invert(model, params, explainer): params 'f' [variance]
+static mp_obj_t fixed_invert(mp_obj_t model_in, mp_obj_t params_in, mp_obj_t explainer_in) {
     int32_t *model = model_of(model_in);
     const float *params = floats(params_in, "params", 1, MP_BUFFER_READ);
     if (!(params[0] > 0.0f && params[0] <= 1000.0f)) {
         fieldelm_refuse("params", "a variance above 0 and up to 1000", "", 0);
     }
-    fieldelm_fixed_factor(model, params[0], factor_of(factor_in, model));
+    fieldelm_fixed_invert(model, params[0], explainer_of(explainer_in, model));
     return mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_3(fixed_factor_obj, fixed_factor);
+static MP_DEFINE_CONST_FUN_OBJ_3(fixed_invert_obj, fixed_invert);
 
-// fixed_explain(model, work, factor, out); with None as factor back to the row's own activations
+// fixed_explain(model, work, x, explainer, out)
 static mp_obj_t fixed_explain(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
-    int32_t *model = model_of(args[0]), *work = work_of(args[1], model);
-    float *out = floats(args[3], "out", 5, MP_BUFFER_RW);
-    if (args[2] == mp_const_none) {
-        fieldelm_fixed_predict(model, work, out);
-    } else {
-        fieldelm_fixed_explain(model, work, factor_of(args[2], model), out);
-    }
+    int32_t *model = model_of(args[0]), *work = work_of(args[1], model), *explainer = explainer_of(args[3], model);
+    fieldelm_fixed_input(model, work, floats(args[2], "x", inputs_of(model), MP_BUFFER_READ));
+    fieldelm_fixed_explain(model, work, explainer, floats(args[4], "out", 5, MP_BUFFER_RW));
     return mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_explain_obj, 4, 4, fixed_explain);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_explain_obj, 5, 5, fixed_explain);
+
+// fixed_predict(model, work)
+static mp_obj_t fixed_predict(mp_obj_t model_in, mp_obj_t work_in) {
+    int32_t *model = model_of(model_in);
+    fieldelm_fixed_predict(model, work_of(work_in, model));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(fixed_predict_obj, fixed_predict);
 
 // fixed_learn(model, work) -> True, or False if the step was refused
 static mp_obj_t fixed_learn(mp_obj_t model_in, mp_obj_t work_in) {
@@ -368,7 +372,7 @@ static mp_obj_t fixed_levels(size_t n_args, const mp_obj_t *args) {
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_levels_obj, 6, 6, fixed_levels);
 
 // fixed_window(samples, channel, axes, stats, window, table, spectrum_work, power, edges, levels, offset, bands, model, work, params,
-// out) -> whether the row was learned. levels 'i' [gain, base], params 'f' [floor, worst weight, learn from, learn below], out 'f' of 6
+// out, explainer) -> whether the row was learned; explainer 'i' or None. levels 'i' [gain, base], params 'f' [floor, worst weight, learn from, learn below], out 'f' of 6
 static mp_obj_t fixed_window(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
     fieldelm_fixed_plan_t plan;
@@ -386,6 +390,7 @@ static mp_obj_t fixed_window(size_t n_args, const mp_obj_t *args) {
     plan.model_work = work_of(args[13], plan.model);
     size_t n = inputs_of(plan.model);
     plan.edges = edges_of(args[8], n, bins);
+    plan.explainer = args[16] == mp_const_none ? NULL : explainer_of(args[16], plan.model);
     const int32_t *levels = words(args[9], "levels", 2);
     if (levels[0] < 0 || levels[0] > 65536) {
         fieldelm_refuse("levels", "gain 0 to 65536, base", "", 0);
@@ -401,7 +406,7 @@ static mp_obj_t fixed_window(size_t n_args, const mp_obj_t *args) {
     plan.learn_below = params[3];
     return mp_obj_new_bool(fieldelm_fixed_window(samples, &plan, stats, floats(args[15], "out", 6, MP_BUFFER_RW)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_window_obj, 16, 16, fixed_window);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(fixed_window_obj, 17, 17, fixed_window);
 
 #if defined(MICROPY_ENABLE_DYNRUNTIME)
 
@@ -414,8 +419,9 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
     mp_store_global(MP_QSTR_fixed_weights, MP_OBJ_FROM_PTR(&fixed_weights_obj));
     mp_store_global(MP_QSTR_fixed_score, MP_OBJ_FROM_PTR(&fixed_score_obj));
     mp_store_global(MP_QSTR_fixed_rescore, MP_OBJ_FROM_PTR(&fixed_rescore_obj));
-    mp_store_global(MP_QSTR_fixed_factor, MP_OBJ_FROM_PTR(&fixed_factor_obj));
+    mp_store_global(MP_QSTR_fixed_invert, MP_OBJ_FROM_PTR(&fixed_invert_obj));
     mp_store_global(MP_QSTR_fixed_explain, MP_OBJ_FROM_PTR(&fixed_explain_obj));
+    mp_store_global(MP_QSTR_fixed_predict, MP_OBJ_FROM_PTR(&fixed_predict_obj));
     mp_store_global(MP_QSTR_fixed_learn, MP_OBJ_FROM_PTR(&fixed_learn_obj));
     mp_store_global(MP_QSTR_fixed_step, MP_OBJ_FROM_PTR(&fixed_step_obj));
     mp_store_global(MP_QSTR_fixed_residuals, MP_OBJ_FROM_PTR(&fixed_residuals_obj));
@@ -456,8 +462,9 @@ static const mp_rom_map_elem_t fieldelm_native_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_fixed_weights), MP_ROM_PTR(&fixed_weights_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_score), MP_ROM_PTR(&fixed_score_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_rescore), MP_ROM_PTR(&fixed_rescore_obj) },
-    { MP_ROM_QSTR(MP_QSTR_fixed_factor), MP_ROM_PTR(&fixed_factor_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_invert), MP_ROM_PTR(&fixed_invert_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_explain), MP_ROM_PTR(&fixed_explain_obj) },
+    { MP_ROM_QSTR(MP_QSTR_fixed_predict), MP_ROM_PTR(&fixed_predict_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_learn), MP_ROM_PTR(&fixed_learn_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_step), MP_ROM_PTR(&fixed_step_obj) },
     { MP_ROM_QSTR(MP_QSTR_fixed_residuals), MP_ROM_PTR(&fixed_residuals_obj) },

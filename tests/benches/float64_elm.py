@@ -81,7 +81,7 @@ class Float64Elm(FixedElm):
         """Reconstruct ``x`` and return its score."""
         self._forward(list(x))
         self._own = self._residuals
-        if self._factor is not None:
+        if self._explainer is not None:
             self._explain(list(x))
         return self.rescore()
 

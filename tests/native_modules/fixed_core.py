@@ -43,7 +43,7 @@ def build(folder, flags):
     options = ["-std=c11", *WARNINGS, *flags, "-shared", "-fPIC"]
     subprocess.run(["cc", *options, "-o", library, *sorted(FOLDER.glob("*.c"))], check=True)
     loaded = ctypes.CDLL(str(library))
-    for name in ("table_words", "beta_at", "p_at", "scale_at", "model_words", "work_words", "factor_floats"):
+    for name in ("table_words", "beta_at", "p_at", "scale_at", "model_words", "work_words", "explainer_words"):
         getattr(loaded, "fieldelm_fixed_" + name).restype = SIZE
     loaded.fieldelm_fixed_learn.restype = ctypes.c_bool
     loaded.fieldelm_fixed_log2.argtypes = [ctypes.c_uint64]

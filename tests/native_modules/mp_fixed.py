@@ -48,7 +48,23 @@ def main():
     for i in range(10):
         row = samples(i)
         learned = kernels.fixed_window(
-            row, 0, 1, stats, window, table, spectrum, power, edges, levels, offset, bands, model, work, params, out
+            row,
+            0,
+            1,
+            stats,
+            window,
+            table,
+            spectrum,
+            power,
+            edges,
+            levels,
+            offset,
+            bands,
+            model,
+            work,
+            params,
+            out,
+            None,
         )
         print("learned", learned)
         for name, buffer in (("stats", stats), ("power", power), ("bands", bands), ("model", model), ("out", out)):

@@ -38,6 +38,9 @@ FAKES += [
     forged(5, -1),
     forged(6, 0),
     forged(8, 12),
+    forged(9, -1),
+    forged(10, -1),
+    forged(14, 41),
 ]
 UNALIGNED = array("H", bytes(130))
 WINDOW = array("H", bytes(128))
@@ -54,7 +57,7 @@ def bins(count):
 
 def window():
     levels, params = array("i", (11357, 0)), floats(4)
-    return spectrum() + [EDGES, levels, ints(6), ints(6), model(), ints(W), params, floats(6)]
+    return spectrum() + [EDGES, levels, ints(6), ints(6), model(), ints(W), params, floats(6), None]
 
 
 # function, arguments, {position: (name, wrong ones)}
@@ -84,10 +87,12 @@ CASES = [
     ("fixed_weights", lambda: [model(), floats(6)], {1: ("weight", [floats(5)])}),
     ("fixed_score", lambda: [model(), ints(W), floats(6), floats(5)],
         {0: ("model", FAKES), 1: ("work", [ints(W - 1)]), 2: ("x", [floats(7)]), 3: ("out", [floats(4)])}),
-    ("fixed_factor", lambda: [model(), floats(1, 1.0), floats(F)],
-        {0: ("model", FAKES), 1: ("params", [floats(1), floats(1, float("nan"))]), 2: ("factor", [floats(F - 1), ints(F)])}),
-    ("fixed_explain", lambda: [model(), ints(W), floats(F), floats(5)],
-        {0: ("model", FAKES), 1: ("work", [ints(W - 1)]), 2: ("factor", [floats(F + 1), 0]), 3: ("out", [floats(6)])}),
+    ("fixed_invert", lambda: [model(), floats(1, 1.0), ints(F)],
+        {0: ("model", FAKES), 1: ("params", [floats(1), floats(1, float("nan"))]), 2: ("explainer", [ints(F - 1), floats(F)])}),
+    ("fixed_explain", lambda: [model(), ints(W), floats(6), ints(F), floats(5)],
+        {0: ("model", FAKES), 1: ("work", [ints(W - 1)]), 2: ("x", [floats(7)]), 3: ("explainer", [ints(F + 1), floats(F), 0]),
+        4: ("out", [floats(6)])}),
+    ("fixed_predict", lambda: [model(), ints(W)], {0: ("model", FAKES), 1: ("work", [ints(W + 1)])}),
     ("fixed_learn", lambda: [model(), ints(W)], {0: ("model", FAKES), 1: ("work", [floats(W)])}),
     ("fixed_square", lambda: [floats(6), floats(6), floats(1)],
         {0: ("a", [ints(6), floats(0)]), 1: ("b", [floats(5), ints(6)]), 2: ("out", [floats(2)])}),
@@ -106,7 +111,8 @@ CASES = [
         3: ("params", [floats(2), floats(3), array("f", (-1.0, 0.5, 0.0)), array("f", (0.0, 1.1, 0.0)),
         array("f", (float("nan"), 0.5, 0.0)), array("f", (0.0, 0.5, 1e9))]), 4: ("center", [floats(5), 0])}),
     ("fixed_window", window, power_and({6: ("spectrum_work", [ints(63)]), 8: ("edges", [array("H", (1, 2, 3, 4, 5, 6, 34)),
-        array("H", (1, 2, 2, 4, 5, 6, 7))]), 10: ("offset", [ints(5)]), 12: ("model", FAKES), 14: ("params", [floats(3)])})),
+        array("H", (1, 2, 2, 4, 5, 6, 7))]), 10: ("offset", [ints(5)]), 12: ("model", FAKES), 14: ("params", [floats(3)]),
+        16: ("explainer", [floats(F), ints(2)])})),
 ]  # fmt: skip
 
 for name, good, wrong in CASES:

@@ -20,7 +20,7 @@ class Plan(ctypes.Structure):
         ("floor", ctypes.c_float),
         ("gain", ctypes.c_int32),
         ("base", ctypes.c_int32),
-        *[(name, ctypes.c_void_p) for name in ("offset", "bands", "model", "model_work")],
+        *[(name, ctypes.c_void_p) for name in ("offset", "bands", "model", "model_work", "explainer")],
         *[(name, ctypes.c_float) for name in ("worst_weight", "learn_from", "learn_below")],
     ]
 

@@ -43,7 +43,7 @@ def test_sizes_are_those_of_the_core(tmp_path):
         assert memory.state_bytes(n, h) == 4 * library.fieldelm_fixed_model_words(SIZE(n), SIZE(h)), (n, h)
         assert memory.work_bytes(n, h) == 4 * library.fieldelm_fixed_work_words(SIZE(n), SIZE(h)), (n, h)
     for h in (1, 2, 21, 22, 64):
-        assert memory.factor_bytes(h) == 4 * library.fieldelm_fixed_factor_floats(SIZE(h)), h
+        assert memory.explainer_bytes(h) == 4 * library.fieldelm_fixed_explainer_words(SIZE(h)), h
     for size in memory_plan.SAMPLES:
         assert memory.table_bytes(size) == 4 * library.fieldelm_fixed_table_words(SIZE(size)), size
 
