@@ -1,4 +1,5 @@
-// The autoencoder's loops for Cortex-M0 and M0+: bit for bit what the functions of the same names in fixed_score.c and fixed_learn.c give.
+// The autoencoder's loops for Cortex-M0 and M0+: bit for bit what the functions of the same names in fixed_score.c,
+// fixed_explain.c and fixed_learn.c give.
 // Cycles: see armv6m_spectrum.S.
 
 #if defined(__ARM_ARCH_6M__) && !defined(FIELDELM_PORTABLE)
@@ -700,5 +701,169 @@ function fieldelm_armv6m_activations
     subs r3, r3, r4
     b 3b
 end fieldelm_armv6m_activations
+
+// ---- 21 cycles for 4 products. r0: beta, r1: x, r10: from row pair to row pair; r8, r9: sums
+.macro pair_of_rows
+    ldmia r1!, {r2, r3}
+    ldmia r0!, {r4, r5, r6, r7}
+    add r0, r10
+    asrs r4, r4, #16
+    asrs r5, r5, #16
+    muls r4, r2
+    muls r5, r3
+    asrs r6, r6, #16
+    asrs r7, r7, #16
+    muls r6, r2
+    muls r7, r3
+    adds r4, r4, r5
+    adds r6, r6, r7
+    add r8, r4
+    add r9, r6
+.endm
+
+// void fieldelm_armv6m_onto(const int32_t *x, size_t pairs, const int32_t *beta, size_t h, int32_t *b), h even
+function fieldelm_armv6m_onto
+    push {r4-r7, lr}
+    save_high
+    lsls r4, r1, #3
+    adds r4, r0, r4
+    mov r11, r4              // end of x
+    mov r12, r2              // two rows of beta
+    lsls r4, r3, #3
+    subs r4, #16
+    mov r10, r4
+    entry r5, 2f, r1, 30, 4
+    lsls r3, r3, #2
+    ldr r4, [sp, #36]
+    mov lr, r4               // b
+    adds r3, r4, r3
+    push {r0, r3, r5}        // x, end of b, where to enter
+1:  ldr r1, [sp, #0]
+    ldr r4, [sp, #8]
+    mov r0, r12
+    movs r5, #0
+    mov r8, r5
+    mov r9, r5
+    mov pc, r4
+    .align 2
+2:  .rept 4
+    pair_of_rows
+    .endr
+    cmp r1, r11
+    bne 2b
+    mov r4, r8
+    mov r5, r9
+    mov r1, lr
+    stmia r1!, {r4, r5}
+    mov lr, r1
+    movs r4, #16
+    add r12, r4
+    ldr r4, [sp, #4]
+    cmp r1, r4
+    bne 1b
+    add sp, #12
+    restore_high
+    pop {r4-r7, pc}
+end fieldelm_armv6m_onto
+
+// void fieldelm_armv6m_solve(const int32_t *w, const int32_t *b, size_t h, int32_t down, int32_t *c)
+function fieldelm_armv6m_solve
+    push {r4-r7, lr}
+    save_high
+    mov r8, r1
+    ldr r4, [sp, #36]
+    mov r9, r4
+    lsls r2, r2, #2
+    mov r11, r2              // bytes of the last row
+    mov lr, r3
+    movs r7, #4
+1:  mov r10, r7              // bytes of the row
+    mov r1, r8
+    adds r4, r1, r7
+    mov r12, r4
+    movs r5, #0
+    lsls r4, r7, #29
+    bpl 2f
+    ldmia r0!, {r2}          // an odd number of them
+    ldmia r1!, {r4}
+    asrs r2, r2, #16
+    muls r2, r4
+    asrs r5, r2, #5
+    cmp r1, r12
+    beq 3f
+2:  ldmia r0!, {r2, r3}      // 17 cycles for two
+    ldmia r1!, {r4, r6}
+    asrs r2, r2, #16
+    asrs r3, r3, #16
+    muls r2, r4
+    muls r3, r6
+    asrs r2, r2, #5
+    asrs r3, r3, #5
+    adds r5, r5, r2
+    adds r5, r5, r3
+    cmp r1, r12
+    bne 2b
+3:  subs r2, r0, #4
+    ldr r7, [r2]
+    movs r6, #31
+    ands r7, r6              // exponent of the row
+    mov r4, lr
+    adds r4, r4, r7
+    subs r4, #1
+    asrs r5, r4              // by 32 and more: as by 31
+    adds r5, #1
+    asrs r5, r5, #1
+    ldr r4, =32767
+    cmp r5, r4
+    ble 4f
+    mov r5, r4
+4:  negs r4, r4
+    cmp r5, r4
+    bge 5f
+    mov r5, r4
+5:  adds r7, #5
+    mov r4, r10
+    subs r0, r0, r4
+    mov r1, r9
+    adds r2, r1, r4
+    mov r12, r2
+    mov r3, r11
+    subs r3, r3, r4
+    adds r3, #4
+    lsrs r3, r3, #3          // half as many as will be added
+    subs r2, #4
+    str r3, [r2]
+    lsls r4, r4, #29
+    bpl 6f
+    ldmia r0!, {r2}
+    asrs r2, r2, #16
+    muls r2, r5
+    asrs r2, r7
+    ldr r4, [r1]
+    adds r4, r4, r2
+    stmia r1!, {r4}
+    cmp r1, r12
+    beq 7f
+6:  ldmia r0!, {r2, r3}      // 21 cycles for two
+    asrs r2, r2, #16
+    asrs r3, r3, #16
+    muls r2, r5
+    muls r3, r5
+    asrs r2, r7
+    asrs r3, r7
+    ldr r4, [r1, #0]
+    ldr r6, [r1, #4]
+    adds r2, r4, r2
+    adds r3, r6, r3
+    stmia r1!, {r2, r3}
+    cmp r1, r12
+    bne 6b
+7:  mov r7, r10
+    adds r7, #4
+    cmp r7, r11
+    bls 1b
+    restore_high
+    pop {r4-r7, pc}
+end fieldelm_armv6m_solve
 
 #endif

@@ -17,7 +17,7 @@
 #define MORE_MAX 26
 #define F_MAX 100
 
-#if defined(FIELDELM_SOON)
+#if defined(FIELDELM_ARMV6M)
 void fieldelm_armv6m_onto(const int32_t *x, size_t pairs, const int32_t *beta, size_t h, int32_t *b);
 void fieldelm_armv6m_solve(const int32_t *w, const int32_t *b, size_t h, int32_t down, int32_t *c);
 #endif
@@ -55,14 +55,17 @@ size_t fieldelm_fixed_explainer_words(size_t h) {
     return h * (h + 1) / 2 + 1;
 }
 
-// Sum of the products of two rows of beta's upper halves. Bounds: n 2^30
-static int64_t square(const model_t *m, const int32_t *a, const int32_t *b) {
-    int64_t sum = 0;
-    for (size_t pair = 0; pair < m->pairs; ++pair, a += 2 * m->rows, b += 2 * m->rows) {
-        sum += (a[0] >> 16) * (b[0] >> 16);
-        sum += (a[1] >> 16) * (b[1] >> 16);
+// Product of two rows of beta's upper halves, which are above -2^15. Sums of halves of products: 512 2^16
+static FIELDELM_HOT int64_t product(const model_t *m, const int32_t *a, const int32_t *b) {
+    size_t step = 2 * m->rows;
+    uint32_t low = 0;
+    int32_t high = 0;
+    for (const int32_t *end = a + m->pairs * step; a < end; a += step, b += step) {
+        int32_t sum = (int32_t)((uint32_t)((a[0] >> 16) * (b[0] >> 16)) + (uint32_t)((a[1] >> 16) * (b[1] >> 16)));
+        low += (uint32_t)sum & 0xffff;
+        high += sum >> 16;
     }
-    return sum;
+    return (int64_t)high * 65536 + low;
 }
 
 void fieldelm_fixed_invert(int32_t *model, float variance, int32_t *explainer) {
@@ -77,7 +80,7 @@ void fieldelm_fixed_invert(int32_t *model, float variance, int32_t *explainer) {
     const int32_t *p = m.p;
     for (size_t j = 0; j < m.h; row += ++j) {
         for (size_t k = 0; k <= j; ++k, ++p) {
-            float g = number(square(&m, m.beta + 2 * j, m.beta + 2 * k)) * fieldelm_fixed_power_of_two(bits);
+            float g = number(product(&m, m.beta + 2 * j, m.beta + 2 * k)) * fieldelm_fixed_power_of_two(bits);
             row[k].number = g + prior * (float)*p;
         }
         float pivot = row[j].number, least = pivot * 1e-6f;
@@ -159,16 +162,19 @@ static inline FIELDELM_HOT void solve(const int32_t *w, const int32_t *b, size_t
     }
 }
 
-// x 2^down, rounded; |x| < 2^31, |down| < 2^12, within +-most
-static inline int32_t placed(int32_t x, int32_t down, int32_t most) {
+// x 2^-down, rounded, within +-most < 2^16
+static __attribute__((noinline)) void place(int32_t *x, size_t count, int32_t down, int32_t most) {
+    int32_t *end = x + count;
     if (down > 0) {
-        x = ((x >> (down > 31 ? 31 : down - 1)) + 1) >> 1;
+        for (down = down > 31 ? 31 : down - 1; x < end; ++x) {
+            *x = limited(((*x >> down) + 1) >> 1, most);
+        }
     } else {
-        for (; down < 0 && x <= most && x >= -most; ++down) {
-            x *= 2; // |x| <= 2 most < 2^17
+        down = down < -15 ? -15 : down;
+        for (; x < end; ++x) {
+            *x = limited(limited(*x, 1 << 15) * (1 << -down), most);
         }
     }
-    return limited(x, most);
 }
 
 static inline uint32_t magnitudes(const int32_t *x, size_t count) {
@@ -184,27 +190,29 @@ void fieldelm_fixed_explain(const int32_t *model, int32_t *work, const int32_t *
     work_t w = room(work, m.n, m.h);
     // |x|^2 < 2^size, in units of 2^-x_bits
     uint32_t squares = (uint32_t)m.n;
-    for (size_t i = 0; i < m.n; ++i) {
-        squares += (uint32_t)(w.x[i] * w.x[i]) >> 10; // 1024 2^20
+    const int16_t *from = w.x;
+    for (int32_t *to = w.e, *end = to + 2 * m.pairs; to < end; ++to) {
+        int32_t x = *from++;
+        squares += (uint32_t)(x * x) >> 10; // 1024 2^20
+        *to = x;
     }
     int32_t size = (int32_t)bits_of(squares) + 10;
     // |b_j| <= sqrt(n) |x| largest beta: x is shifted until that is below 2^30; its rounding adds n / 2 2^15 at most
     uint32_t largest = (uint32_t)(m.head->beta_bound >> 16 & 0x7fff) + 1;
     int32_t down = (size + (int32_t)bits_of(m.n - 1) + 1) / 2 + (int32_t)bits_of(largest) - 30;
     down = down > 0 ? down : 0;
-    int32_t half = 1 << down >> 1;
-    for (size_t i = 0; i < 2 * m.pairs; ++i) {
-        w.e[i] = (w.x[i] + half) >> down;
+    if (down > 0) {
+        place(w.e, 2 * m.pairs, down, 32767);
     }
-#if defined(FIELDELM_SOON)
+#if defined(FIELDELM_ARMV6M)
     fieldelm_armv6m_onto(w.e, m.pairs, m.beta, m.rows, w.s);
 #else
     onto(w.e, m.pairs, m.beta, m.rows, w.s);
 #endif
     int32_t b_down = (int32_t)bits_of(magnitudes(w.s, m.h)) - 15;
     b_down = b_down > 0 ? b_down : 0;
-    for (size_t j = 0; j < m.h; ++j) {
-        w.s[j] = placed(w.s[j], b_down, 32767);
+    if (b_down > 0) {
+        place(w.s, m.h, b_down, 32767);
     }
     // y in units of 2^-y_bits; |y| <= |x|, of which there is one bit in reserve
     int32_t f = limited(explainer[0], F_MAX), x_bits = m.head->x_bits, range = m.head->range;
@@ -214,32 +222,30 @@ void fieldelm_fixed_explain(const int32_t *model, int32_t *work, const int32_t *
         y_bits += y_down - 1;
         y_down = 1;
     }
-#if defined(FIELDELM_SOON)
+#if defined(FIELDELM_ARMV6M)
     fieldelm_armv6m_solve(explainer + 1, w.s, m.h, y_down, w.k);
 #else
     solve(explainer + 1, w.s, m.h, y_down, w.k);
 #endif
-    // c in units of 2^-(A_BITS - less): with h c largest < 2^31 - 2^26 no residual leaves its range, x 2^up < 2^26
+    // c in units of 2^-(A_BITS - less): below 2^spare, and h 2^spare largest <= 2^30, x 2^up < 2^26: no residual leaves its range
     int32_t c_down = f + y_bits - PRODUCT_BITS - A_BITS, up = A_BITS - range, less = 0;
-    uint32_t most = (0x7fffffffu - (1u << 26)) / ((uint32_t)m.h * largest);
-    most = most < 32767 ? most : 32767;
-    int32_t spare = c_down + (int32_t)bits_of(most) - 1 - (int32_t)bits_of(magnitudes(w.k, m.h)); // bits that c stays below most by
-    if (spare < 0) {
-        less = -spare < up ? -spare : up;
+    int32_t spare = 30 - (int32_t)bits_of((uint32_t)m.h * largest);
+    spare = spare < 15 ? spare : 15;
+    int32_t over = (int32_t)bits_of(magnitudes(w.k, m.h)) - c_down - spare;
+    if (over > 0) {
+        less = over < up ? over : up;
     }
-    for (size_t j = 0; j < m.h; ++j) {
-        w.k[j] = placed(w.k[j], c_down + less, (int32_t)most);
-    }
+    place(w.k, m.h, c_down + less, (1 << spare) - 1);
     if (m.h & 1) {
         w.k[m.h] = 0;
     }
-    uint32_t all = fieldelm_fixed_fit(m, w, w.k, up - less);
+    uint32_t all = fieldelm_fixed_fit(&m, &w, w.k, up - less);
     if (less) {
         for (size_t i = 0; i < m.n; ++i) {
             w.e[i] = limited(w.e[i], INT32_MAX >> less) * (1 << less);
         }
         all = magnitudes(w.e, m.n);
     }
-    fieldelm_fixed_mantissas(w, all);
-    fieldelm_fixed_rescore(model, work, out);
+    fieldelm_fixed_mantissas(&w, all);
+    fieldelm_fixed_sum(&m, &w, out);
 }

@@ -119,9 +119,12 @@ int32_t fieldelm_fixed_largest_variance(model_t m);
 int32_t fieldelm_fixed_largest_beta(model_t m);
 
 // e = x 2^up - a' beta's upper half; returns the residuals' magnitudes or-ed together.
-uint32_t fieldelm_fixed_fit(model_t m, work_t w, const int32_t *a, int32_t up);
+uint32_t fieldelm_fixed_fit(const model_t *m, const work_t *w, const int32_t *a, int32_t up);
 
 // Shift of the residuals' mantissas, and the largest of them, by what fieldelm_fixed_fit returned.
-void fieldelm_fixed_mantissas(work_t w, uint32_t all);
+void fieldelm_fixed_mantissas(const work_t *w, uint32_t all);
+
+// See fieldelm_fixed_rescore.
+void fieldelm_fixed_sum(const model_t *m, const work_t *w, float *out);
 
 #endif

@@ -158,31 +158,31 @@ static inline FIELDELM_HOT void activations(const int32_t *sums, const layer_t *
 // stride meets no row twice). Every row of s is as random as d, and any two are orthogonal where n is a multiple of size.
 // N. Ailon, B. Chazelle, SIAM J. Comput. 39(1), 2009, use the same random signs and transform.
 // Bounds: |x| < 2^15, 1024 of them: sums below 2^25. They are cut where the sigmoid is flat, at |argument| = 8.
-static FIELDELM_HOT void project(model_t m, work_t w) {
-    uint32_t state[2] = { m.head->register_x, m.head->register_y };
-    size_t size = w.padded;
-    while (size > 64 && size >= 4 * m.h) {
+static FIELDELM_HOT void project(const model_t *m, const work_t *w) {
+    uint32_t state[2] = { m->head->register_x, m->head->register_y };
+    size_t size = w->padded;
+    while (size > 64 && size >= 4 * m->h) {
         size /= 2;
     }
 #if defined(FIELDELM_FAST)
-    fieldelm_fast_fold(w.x, m.n, state, w.e, size);
+    fieldelm_fast_fold(w->x, m->n, state, w->e, size);
 #else
-    fold(w.x, m.n, state, w.e, size);
+    fold(w->x, m->n, state, w->e, size);
 #endif
 #if defined(FIELDELM_ARMV6M)
-    fieldelm_armv6m_walsh_hadamard(w.e, size);
+    fieldelm_armv6m_walsh_hadamard(w->e, size);
 #else
-    walsh_hadamard(w.e, size);
+    walsh_hadamard(w->e, size);
 #endif
-    layer_t layer = { m.head->gain, m.head->bias, m.head->x_bits, (int32_t)((8u << (m.head->x_bits + 12)) / (uint32_t)m.head->gain),
-        (uint32_t)(size / (2 * m.h) * 2 + 1), (uint32_t)(size - 1), SIGMOID };
+    layer_t layer = { m->head->gain, m->head->bias, m->head->x_bits, (int32_t)((8u << (m->head->x_bits + 12)) / (uint32_t)m->head->gain),
+        (uint32_t)(size / (2 * m->h) * 2 + 1), (uint32_t)(size - 1), SIGMOID };
 #if defined(FIELDELM_ARMV6M)
-    fieldelm_armv6m_activations(w.e, &layer, state, w.a, m.h);
+    fieldelm_armv6m_activations(w->e, &layer, state, w->a, m->h);
 #else
-    activations(w.e, &layer, state, w.a, m.h);
+    activations(w->e, &layer, state, w->a, m->h);
 #endif
-    if (m.h & 1) {
-        w.a[m.h] = 0;
+    if (m->h & 1) {
+        w->a[m->h] = 0;
     }
 }
 
@@ -228,53 +228,63 @@ static inline FIELDELM_HOT uint64_t squares(const int32_t *e, const uint16_t *sc
     return sum;
 }
 
-void fieldelm_fixed_rescore(const int32_t *model, const int32_t *work, float *out) {
-    model_t m = parts(model);
-    work_t w = room(work, m.n, m.h);
-    int32_t down = w.head[0];
+void fieldelm_fixed_sum(const model_t *m, const work_t *w, float *out) {
+    int32_t down = w->head[0];
     fieldelm_fixed_worst_t worst;
     worst.first = worst.second = worst.first_index = worst.second_index = 0;
 #if defined(FIELDELM_ARMV6M)
-    uint64_t sum = fieldelm_armv6m_squares(w.e, m.scale, m.n, down, &worst);
+    uint64_t sum = fieldelm_armv6m_squares(w->e, m->scale, m->n, down, &worst);
 #else
-    uint64_t sum = squares(w.e, m.scale, m.n, down, &worst);
+    uint64_t sum = squares(w->e, m->scale, m->n, down, &worst);
 #endif
     if (worst.second == 0) { // of equal values the first counts
-        worst.second_index = worst.first_index == 0 && m.n > 1 ? 1 : 0;
+        worst.second_index = worst.first_index == 0 && m->n > 1 ? 1 : 0;
     }
     // of a residual: e 2^-(x_bits + A_BITS - range)
-    int32_t unit = 2 * (down + 14 - m.head->scale_bits - m.head->x_bits - A_BITS + m.head->range);
-    out[0] = fieldelm_fixed_scaled(fieldelm_fixed_to_float(sum), unit) * m.head->inverse_n;
+    int32_t unit = 2 * (down + 14 - m->head->scale_bits - m->head->x_bits - A_BITS + m->head->range);
+    out[0] = fieldelm_fixed_scaled(fieldelm_fixed_to_float(sum), unit) * m->head->inverse_n;
     out[1] = fieldelm_fixed_scaled((float)worst.first, unit);
     out[2] = (float)worst.first_index;
     out[3] = fieldelm_fixed_scaled((float)worst.second, unit);
     out[4] = (float)worst.second_index;
 }
 
-uint32_t fieldelm_fixed_fit(model_t m, work_t w, const int32_t *a, int32_t up) {
+void fieldelm_fixed_rescore(const int32_t *model, const int32_t *work, float *out) {
+    model_t m = parts(model);
+    work_t w = room(work, m.n, m.h);
+    fieldelm_fixed_sum(&m, &w, out);
+}
+
+uint32_t fieldelm_fixed_fit(const model_t *m, const work_t *w, const int32_t *a, int32_t up) {
 #if defined(FIELDELM_FAST)
-    return fieldelm_fast_residuals(w.x, m.pairs, a, m.rows, m.beta, w.e, up);
+    return fieldelm_fast_residuals(w->x, m->pairs, a, m->rows, m->beta, w->e, up);
 #else
-    return residuals(w.x, m.pairs, a, m.rows, m.beta, w.e, up);
+    return residuals(w->x, m->pairs, a, m->rows, m->beta, w->e, up);
 #endif
 }
 
-void fieldelm_fixed_mantissas(work_t w, uint32_t all) {
+void fieldelm_fixed_mantissas(const work_t *w, uint32_t all) {
     uint32_t bits = bits_of(all);
-    w.head[0] = bits > 15 ? (int32_t)bits - 15 : 0;
-    w.head[1] = (int32_t)(all >> w.head[0]) + 1;
+    w->head[0] = bits > 15 ? (int32_t)bits - 15 : 0;
+    w->head[1] = (int32_t)(all >> w->head[0]) + 1;
+}
+
+static void predict(const model_t *m, const work_t *w) {
+    project(m, w);
+    fieldelm_fixed_mantissas(w, fieldelm_fixed_fit(m, w, w->a, A_BITS - m->head->range));
 }
 
 void fieldelm_fixed_predict(const int32_t *model, int32_t *work) {
     model_t m = parts(model);
     work_t w = room(work, m.n, m.h);
-    project(m, w);
-    fieldelm_fixed_mantissas(w, fieldelm_fixed_fit(m, w, w.a, A_BITS - m.head->range));
+    predict(&m, &w);
 }
 
 void fieldelm_fixed_score(const int32_t *model, int32_t *work, float *out) {
-    fieldelm_fixed_predict(model, work);
-    fieldelm_fixed_rescore(model, work, out);
+    model_t m = parts(model);
+    work_t w = room(work, m.n, m.h);
+    predict(&m, &w);
+    fieldelm_fixed_sum(&m, &w, out);
 }
 
 void fieldelm_fixed_residuals(const int32_t *model, const int32_t *work, float *e) {

@@ -128,6 +128,24 @@ class Model:
             self.p64 = (self.p64 + self.p64.T) / 2
         return self.library.fieldelm_fixed_learn(pointer(self.words), pointer(self.work))
 
+    def invert(self, variance=0.01):
+        """The model's explainer."""
+        self.explainer = np.zeros(self.library.fieldelm_fixed_explainer_words(SIZE(self.h)), np.int32)
+        self.library.fieldelm_fixed_invert(pointer(self.words), ctypes.c_float(variance), pointer(self.explainer))
+
+    def explain(self, x):
+        """Score of a row by what explains it best."""
+        x = np.ascontiguousarray(x, np.float32)
+        self.library.fieldelm_fixed_input(pointer(self.words), pointer(self.work), pointer(x))
+        self.library.fieldelm_fixed_explain(
+            pointer(self.words), pointer(self.work), pointer(self.explainer), pointer(self.out)
+        )
+        return float(self.out[0])
+
+    def predict(self):
+        """What is to be learned of the row explained last."""
+        self.library.fieldelm_fixed_predict(pointer(self.words), pointer(self.work))
+
     def weights(self, weight):
         self.library.fieldelm_fixed_weights(pointer(self.words), pointer(np.ascontiguousarray(weight, np.float32)))
 

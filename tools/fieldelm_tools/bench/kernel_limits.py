@@ -8,6 +8,7 @@ asks for beyond that: moves (there are eight registers to compute in), pointers,
 import dataclasses
 
 WORD = 9 / 8  # cycles a word, eight at a time
+MULTIPLY_ADD, CONVERT = 240, 60  # of floats, in libgcc; nothing less was looked for there
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,7 +45,15 @@ def _parts(name: str, n: int, h: int, word: float) -> list[_Part]:
         return _score(n, h, word)
     if name.startswith("learn"):
         return [*_score(n, h, word), *_update(n, h, word)]
-    return [_stats(word), _spectrum(word), _bands(n, word), *_score(n, h, word)[1:], *_update(n, h, word)]
+    if name.startswith("explain"):
+        return _explained(n, h, word)
+    if name.startswith("invert"):
+        return _inverse(n, h, word)
+    _, projection, residuals, _ = _score(n, h, word)
+    return [
+        *(_stats(word), _spectrum(word), _bands(n, word)),
+        *(*_explained(n, h, word)[1:], projection, residuals, *_update(n, h, word)),
+    ]
 
 
 def _stats(word: float) -> _Part:
@@ -84,6 +93,33 @@ def _score(n: int, h: int, word: float) -> list[_Part]:
         ("residuals", products, products * (word + 3 + word / 2) + n * (word / 2 + 2 + word)),
         # residual and scale, mantissa, product, shift, square, sum in two words, compared with the second largest
         ("score", 2 * n, n * (1.5 * word + 1 + 1 + 1 + 1 + 2 + 1)),
+    ]
+
+
+def _explained(n: int, h: int, word: float) -> list[_Part]:
+    packed = h * (h + 1) // 2
+    inputs, _, residuals, score = _score(n, h, word)
+    return [
+        inputs,
+        # each input to a word, square, shift, sum
+        ("size of x", n, n * (word / 2 + word + 3)),
+        # upper half of a weight, product, sum; an input serves two
+        ("beta x", n * h, n * h * (word + 3 + word / 2)),
+        # two passes: an element's upper half, product, shift, sum, beside it y's operand, or c's way there and back; for each row
+        # its exponent (2), y rounded and limited (5), and y's and c's way and rounding (4 of each)
+        ("y and c", 2 * packed, packed * (2 * word + 4) + packed * (3 * word + 4) + h * (2 + 5 + 2 * (2 * word + 4))),
+        residuals,
+        score,
+    ]
+
+
+def _inverse(n: int, h: int, word: float) -> list[_Part]:
+    packed, products = h * (h + 1) // 2, h * (h * h - 1) // 3
+    return [
+        # two weights' upper halves (which serve one product), product, sum
+        ("beta beta'", n * packed, n * packed * (2 * word + 2 + 1 + 1)),
+        # floats: of the prior and of the triangle; and each element from whole numbers, and to them
+        ("triangle", products + 2 * packed, (products + 2 * packed) * (MULTIPLY_ADD + 2 * word) + packed * 2 * CONVERT),
     ]
 
 

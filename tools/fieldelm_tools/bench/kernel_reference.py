@@ -7,14 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 1024
+VARIANCE = 0.01
 Array = NDArray[np.float64]
 
 
-def error(name: str, n: int, h: int, made: dict[str, Any]) -> float:
+def error(name: str, n: int, h: int, made: dict[str, Any], *, explained: bool = False) -> float:
     """How far the kernel is off: amplitudes by the largest one, bands in natural logarithms, scores relative.
 
     Scores are held against a float64 recursion that has the same activations, over the rows from the first that is
-    overdetermined on; where there is but one row (`python`), its score is held against that of an untrained model.
+    overdetermined on; where there is but one row (`python`), its score is held against that of an untrained model. `explained`:
+    rows were scored by what explains them best.
     """
     if name.startswith("fft"):
         return _amplitudes(made)
@@ -23,8 +25,8 @@ def error(name: str, n: int, h: int, made: dict[str, Any]) -> float:
     if name.startswith("window"):
         inputs = [np.array(row[2]) for row in made["rows"]]
         ours = np.array([_bands(_power(_samples(i)), n, 0.5, -3.0) for i in range(len(inputs))])
-        return max(float(np.abs(np.array(inputs) - ours).max()), _scores(made["rows"], inputs, h))
-    return _scores(made["rows"], [_features(i, n) for i in range(len(made["rows"]))], h)
+        return max(float(np.abs(np.array(inputs) - ours).max()), _scores(made["rows"], inputs, h, explained))
+    return _scores(made["rows"], [_features(i, n) for i in range(len(made["rows"]))], h, explained)
 
 
 def _samples(window: int) -> Array:
@@ -65,13 +67,15 @@ def _bands(power: Array, n: int, floor: float, offset: float) -> Array:
     return np.asarray(0.5 * np.log(means + floor) + offset, np.float64)
 
 
-def _scores(rows: list[Any], inputs: list[Array], h: int) -> float:
+def _scores(rows: list[Any], inputs: list[Array], h: int, explained: bool) -> float:
     beta, p, worst = np.zeros((h, len(inputs[0]))), np.eye(h) * 10.0, 0.0
     for i, (row, x) in enumerate(zip(rows, inputs, strict=True)):
         a = np.array(row[0])
-        e = x - a @ beta
+        e = found = x - a @ beta
+        if explained:
+            found = x - np.linalg.solve(beta @ beta.T + VARIANCE * max(i, 1) * p, beta @ x) @ beta
         if len(rows) == 1 or i > h or len(rows) <= h:
-            worst = max(worst, abs(row[1] / float((e**2).mean()) - 1))
+            worst = max(worst, abs(row[1] / float((found**2).mean()) - 1))
         u = p @ a
         k = u / (1 + a @ u)
         beta += np.outer(k, e)

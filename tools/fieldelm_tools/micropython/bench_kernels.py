@@ -25,6 +25,7 @@ SEED = 7
 ROWS = 40  # learned before the row that is timed, where C learns
 WORST = 1 / 64
 GAIN = 11357  # ln(2) / 2 with 15 binary places: natural logarithm of the amplitude
+VARIANCE = array("f", (0.01,))  # of an input about its reconstruction
 BASE = 9427  # ln(4 / 3) / 2 with 16: power is in units of 4 / 3 counts^2 and powers of 4
 
 
@@ -126,6 +127,7 @@ class Fixed:
         k.fixed_init(self.m, n, h, SEED, 11, array("f", (2 / n**0.5, 1.0, 10.0, 1.0)))
         self.h = h
         self.out5 = floats(5)
+        self.explainer = ints(k.fixed_size(3, n, h))
 
     def a(self, n):
         """Activations of the row scored last."""
@@ -171,8 +173,24 @@ class Fixed:
         rows.append(told(self.out5, self.a(n)))
         return taken, 4 * (len(self.m) + len(self.w)), rows
 
+    def explain(self, n, h, invert):
+        """Time the score of a row by what explains it best, or what is to be made for that."""
+        self.model(n, h)
+        k, rows = self.k, []
+        inverse = (self.m, VARIANCE, self.explainer)
+        for row in range(ROWS + 1):
+            explained = (self.m, self.w, features(row, n), self.explainer, self.out5)
+            k.fixed_invert(*inverse)
+            k.fixed_explain(*explained)
+            k.fixed_predict(self.m, self.w)
+            rows.append(told(self.out5, self.a(n)))
+            if row < ROWS:
+                k.fixed_learn(self.m, self.w)
+        taken = cycles(k.fixed_invert, inverse) if invert else cycles(k.fixed_explain, explained)
+        return taken, 4 * (len(self.m) + len(self.w) + len(self.explainer)), rows
+
     def whole(self, n, h):
-        """Time a window, from samples to the update."""
+        """Time a window, from samples to the update; the row is scored by what explains it best."""
         self.spectrum()
         self.model(n, h)
         k = self.k
@@ -181,10 +199,12 @@ class Fixed:
         for row in range(9):
             x = samples(row)
             call = (x, 0, 1, self.stats, self.window, self.table, self.work, self.power)
-            call += (edges, levels, offset, bands, self.m, self.w, params, self.out)
+            call += (edges, levels, offset, bands, self.m, self.w, params, self.out, self.explainer)
+            k.fixed_invert(self.m, VARIANCE, self.explainer)
             taken = cycles(k.fixed_window, call)
             rows.append(told(self.out, self.a(n), [v / 65536 for v in bands]))
-        ram = 4 * (len(self.table) + SIZE + SIZE // 2 + 1 + 6 + 2 * n + len(self.m) + len(self.w)) + 2 * (SIZE + n + 1)
+        model = len(self.m) + len(self.w) + len(self.explainer)
+        ram = 4 * (len(self.table) + SIZE + SIZE // 2 + 1 + 6 + 2 * n + model) + 2 * (SIZE + n + 1)
         return taken, ram, rows
 
 
@@ -298,6 +318,8 @@ def run(build, module, name, n, h):
         result = kernels.bands(n)
     elif name.startswith("window"):
         result = kernels.whole(n, h)
+    elif name.startswith(("explain", "invert")):
+        result = kernels.explain(n, h, name.startswith("invert"))
     else:
         result = kernels.elm(n, h, name.startswith("learn"))
     cycles, ram, made = result
