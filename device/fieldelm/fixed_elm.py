@@ -110,7 +110,7 @@ class FixedElm:
                 kernels.fixed_invert(self._model, self._variance, explainer)
                 # a row moves beta by about 1 / rows, and the score by the square of that
                 rows = self._model[_ROWS]
-                self._fresh = max(min(rows >> 4, (rows >> 8) ** 2), 1)
+                self._fresh = max(min(rows >> 4, (rows >> 9) ** 2), 1)
             kernels.fixed_explain(self._model, self._work, x, explainer, self.out)
         return self._sum()
 

@@ -100,7 +100,7 @@ class FloatElm:
         if self._factor is not None:
             if self._fresh <= 0:
                 self._make_factor()
-                self._fresh = max(min(self._since >> 4, (self._since >> 8) ** 2), 1)  # as in fixed_elm
+                self._fresh = max(min(self._since >> 4, (self._since >> 9) ** 2), 1)  # as in fixed_elm
             self._explain(x)
         return self.rescore()
 

@@ -40,6 +40,7 @@ static int32_t *model_of(mp_obj_t object) {
     if (length <= sizeof(*head) / 4 || head->format != FIXED_FORMAT || head->n < 1 || head->n > FIXED_INPUTS_MAX || head->h < 1
         || head->h > FIXED_HIDDEN_MAX || length != fieldelm_fixed_model_words(head->n, head->h) || head->x_bits < 0
         || head->x_bits > 15 || head->range < 0 || head->range > FIXED_A_BITS || head->gain < 1 || head->gain > FIXED_GAIN_MAX
+        || head->bias < 0 || head->bias > 4 * 4096
         || head->inverse_forgetting < 1u << 30 || head->beta_bound < 0 || head->p_bits < 0 || head->p_bits > 100
         || head->scale_bits < -40 || head->scale_bits > 40) {
         fieldelm_refuse("model", "what fixed_init made", "", 0);

@@ -27,7 +27,10 @@ def changed(results: Results, name: str, build: str, by: float) -> Results:
 def test_targets_of_the_baseline() -> None:
     before = kernel_gate.baseline(BASELINE)
     assert {(r["name"], r["build"]) for r in before} == {
-        (kernel.name, build) for kernel in kernels.KERNELS for build in ("float_natmod", "natmod", "user_module")
+        (kernel.name, build)
+        for kernel in kernels.KERNELS
+        for build in ("float_natmod", "natmod", "user_module")
+        if build != "float_natmod" or kernel.name not in kernel_gate.WITHOUT_FLOATS
     }
     assert complaints(before, before) == []
     assert set(kernel_gate.TARGETS) < {kernel.name for kernel in kernels.KERNELS}

@@ -117,6 +117,15 @@ class Model:
         """Of the same row, by the twin."""
         return float(((self.x - self.a @ self.beta64) ** 2).mean())
 
+    def explained64(self, x, variance=0.01):
+        """Scores of rows by what explains them best, in float64 from beta and P as they are here."""
+        scale = 2.0**self.x_bits
+        x = np.clip(np.round(np.asarray(x, float) * scale), -32767, 32767) / scale
+        upper = self.words[self.beta_at : self.p_at].reshape(-1, self.rows, 2).transpose(1, 0, 2) >> 16
+        beta = upper.reshape(self.rows, -1)[: self.h, : self.n] * 2.0 ** self.head["range"] / scale
+        inverse = np.linalg.inv(beta @ beta.T + variance * max(self.head["rows"], 1) * self.p)
+        return ((x - x @ beta.T @ inverse @ beta) ** 2).mean(1)
+
     def learn(self):
         """The row scored last."""
         if self.twin:

@@ -71,12 +71,43 @@ def main():
             show(name, buffer)
     x, e = array("f", [0.125 * (i % 9 - 4) for i in range(N)]), array("f", bytes(4 * N))
     kernels.fixed_reopen(model, array("f", (10.0,)))
-    out = array("f", bytes(20))
+    out6, out = out, array("f", bytes(20))
     kernels.fixed_score(model, work, x, out)
     kernels.fixed_residuals(model, work, e)
     kernels.fixed_learn(model, work)
     kernels.fixed_rescore(model, work, out)
     for name, buffer in (("model", model), ("out", out), ("e", e)):
+        show(name, buffer)
+
+    explainer = ints(kernels.fixed_size(3, N, H))
+    for i in range(2):
+        kernels.fixed_invert(model, array("f", (0.01,)), explainer)
+        kernels.fixed_explain(model, work, x, explainer, out)
+        kernels.fixed_predict(model, work)
+        for name, buffer in (("explainer", explainer), ("model", model), ("out", out), ("work", work)):
+            show(name, buffer)
+        kernels.fixed_learn(model, work)
+    learned = kernels.fixed_window(
+        row,
+        0,
+        1,
+        stats,
+        window,
+        table,
+        spectrum,
+        power,
+        edges,
+        levels,
+        offset,
+        bands,
+        model,
+        work,
+        params,
+        out6,
+        explainer,
+    )
+    print("learned", learned)
+    for name, buffer in (("model", model), ("out", out6), ("work", work)):
         show(name, buffer)
 
     mean = array("f", bytes(4))

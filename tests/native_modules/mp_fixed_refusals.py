@@ -37,6 +37,7 @@ FAKES += [
     forged(5, 16),
     forged(5, -1),
     forged(6, 0),
+    forged(7, 16385),
     forged(8, 12),
     forged(9, -1),
     forged(10, -1),

@@ -76,6 +76,19 @@ def expected(library):
     library.fieldelm_fixed_rescore(pointer(model.words), pointer(model.work), pointer(model.out))
     for name, buffer in (("model", model.words), ("out", model.out), ("e", e)):
         show(name, buffer)
+    for _ in range(2):
+        model.invert()
+        model.explain(x)
+        model.predict()
+        for name, buffer in (("explainer", model.explainer), ("model", model.words), ("out", model.out)):
+            show(name, buffer)
+        show("work", model.work)
+        model.learn()
+    plan.explainer = model.explainer.ctypes.data
+    learned = library.fieldelm_fixed_window(pointer(samples(9)), ctypes.byref(plan), pointer(stats), pointer(out))
+    lines.append(f"learned {learned}")
+    for name, buffer in (("model", model.words), ("out", out), ("work", model.work)):
+        show(name, buffer)
     library.fieldelm_fixed_square.restype = ctypes.c_float
     show("square", np.array([library.fieldelm_fixed_square(pointer(x), pointer(e), SIZE(64))], np.float32))
     both = Spectrum(library, 1024, axes=2)

@@ -61,8 +61,6 @@ KERNELS = (
     Kernel("invert_64_22", 64, 22),
     Kernel("window_to_decision", 64, 22),
 )
-WITHOUT_FLOATS = ("explain_64_22", "invert_64_22")
-"""What the float kernels do not have."""
 SWEEP_N, SWEEP_H = (32, 64, 128, 256, 512, 1024), (8, 16, 22, 32, 48, 64)
 
 
@@ -114,7 +112,7 @@ def measure(kernels: list[Kernel], builds: tuple[str, ...] | list[str]) -> list[
             continue
         with pico(name) as (device, code):
             for kernel in sorted(kernels, key=lambda k: -k.n):  # the largest while memory is in one piece
-                if name in MODULES and kernel.name in WITHOUT_FLOATS:
+                if name in MODULES and kernel.name in kernel_gate.WITHOUT_FLOATS:
                     continue
                 print(f"bench: {kernel.name} as {name}", file=sys.stderr, flush=True)
                 found[kernel.name, name] = {**time(device, name, kernel), "code": code}
@@ -190,7 +188,7 @@ def time(device: Device, name: str, kernel: Kernel) -> dict[str, Any]:
     head, *lines = printed.splitlines()
     cycles, ram, made = json.loads(head)
     rows = [np.frombuffer(bytes.fromhex(line), "<f4").astype(float) for line in lines]
-    explained = kernel.name in WITHOUT_FLOATS or (kernel.name.startswith("window") and name not in MODULES)
+    explained = kernel.name in kernel_gate.WITHOUT_FLOATS or (kernel.name.startswith("window") and name not in MODULES)
     made["rows"] = [(row[1 : kernel.h + 1], row[0], row[kernel.h + 1 :]) for row in rows]
     error = kernel_reference.error(kernel.name, kernel.n, kernel.h, made, explained=explained)
     return {"cycles": cycles, "ram": ram, "error": error}
