@@ -721,8 +721,8 @@ end fieldelm_armv6m_activations
     add r9, r6
 .endm
 
-// void fieldelm_armv6m_onto(const int32_t *x, size_t pairs, const int32_t *beta, size_t h, int32_t *b), h even
-function fieldelm_armv6m_onto
+// void fieldelm_fast_onto(const int32_t *x, size_t pairs, const int32_t *beta, size_t h, int32_t *b), h even
+function fieldelm_fast_onto
     push {r4-r7, lr}
     save_high
     lsls r4, r1, #3
@@ -764,10 +764,10 @@ function fieldelm_armv6m_onto
     add sp, #12
     restore_high
     pop {r4-r7, pc}
-end fieldelm_armv6m_onto
+end fieldelm_fast_onto
 
-// void fieldelm_armv6m_solve(const int32_t *w, const int32_t *b, size_t h, int32_t down, int32_t *c)
-function fieldelm_armv6m_solve
+// void fieldelm_fast_solve(const int32_t *w, const int32_t *b, size_t h, int32_t down, int32_t *c)
+function fieldelm_fast_solve
     push {r4-r7, lr}
     save_high
     mov r8, r1
@@ -864,6 +864,6 @@ function fieldelm_armv6m_solve
     bls 1b
     restore_high
     pop {r4-r7, pc}
-end fieldelm_armv6m_solve
+end fieldelm_fast_solve
 
 #endif

@@ -1,5 +1,5 @@
 // The autoencoder's loops for Cortex-M4 and M33 (ARMv7E-M, ARMv8-M with DSP): bit for bit what the functions of the same names in
-// fixed_score.c and fixed_learn.c give.
+// fixed_score.c, fixed_explain.c and fixed_learn.c give.
 
 #if defined(__ARM_FEATURE_DSP) && __ARM_ARCH_PROFILE == 'M' && !defined(FIELDELM_PORTABLE)
 
@@ -299,5 +299,81 @@ function fieldelm_fast_downdate
     ldr sp, [sp, #4]
     pop {r4-r11, pc}
 end fieldelm_fast_downdate
+
+// void fieldelm_fast_onto(const int32_t *x, size_t pairs, const int32_t *beta, size_t h, int32_t *b), h even, |x| < 2^15
+function fieldelm_fast_onto
+    push {r4-r11, lr}
+    ldr lr, [sp, #36]        // b
+    add r1, r0, r1, lsl #3   // end of x
+    add r12, lr, r3, lsl #2  // end of b
+    lsls r3, r3, #3          // from columns to columns
+1:  mov r4, r2
+    mov r5, r0
+    movs r6, #0
+    movs r7, #0
+2:  ldrd r8, r9, [r5], #8
+    ldrd r10, r11, [r4]
+    smlabt r6, r8, r10, r6
+    smlabt r6, r9, r11, r6
+    ldrd r10, r11, [r4, #8]
+    smlabt r7, r8, r10, r7
+    smlabt r7, r9, r11, r7
+    add r4, r4, r3
+    cmp r5, r1
+    bne 2b
+    strd r6, r7, [lr], #8
+    adds r2, r2, #16
+    cmp lr, r12
+    bne 1b
+    pop {r4-r11, pc}
+end fieldelm_fast_onto
+
+// void fieldelm_fast_solve(const int32_t *w, const int32_t *b, size_t h, int32_t down, int32_t *c)
+function fieldelm_fast_solve
+    push {r4-r11, lr}
+    ldr r12, [sp, #36]       // c
+    subs r3, r3, #1
+    mov r10, #0              // row
+1:  mov r4, r0
+    mov r5, r1
+    add r6, r1, r10, lsl #2  // last element of b
+    movs r7, #0
+2:  ldr r8, [r4], #4
+    ldr r9, [r5], #4
+    smulbt r9, r9, r8
+    add r7, r7, r9, asr #5
+    cmp r5, r6
+    bls 2b
+    and r8, r8, #31          // exponent of the row
+    add r9, r3, r8
+    asrs r7, r9              // by 32 and more: as by 31
+    adds r7, r7, #1
+    asrs r7, r7, #1
+    movw r9, #32767
+    cmp r7, r9
+    it gt
+    movgt r7, r9
+    cmn r7, r9
+    it lt
+    rsblt r7, r9, #0
+    adds r8, r8, #5
+    subs r9, r2, r10
+    lsrs r9, r9, #1          // half as many as will be added
+    str r9, [r12, r10, lsl #2]
+    mov r5, r12
+    add r6, r12, r10, lsl #2
+3:  ldr r9, [r0], #4
+    ldr r11, [r5]
+    smulbt r9, r7, r9
+    asrs r9, r8
+    add r11, r11, r9
+    str r11, [r5], #4
+    cmp r5, r6
+    bls 3b
+    add r10, r10, #1
+    cmp r10, r2
+    bne 1b
+    pop {r4-r11, pc}
+end fieldelm_fast_solve
 
 #endif

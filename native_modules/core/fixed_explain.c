@@ -17,9 +17,9 @@
 #define MORE_MAX 26
 #define F_MAX 100
 
-#if defined(FIELDELM_ARMV6M)
-void fieldelm_armv6m_onto(const int32_t *x, size_t pairs, const int32_t *beta, size_t h, int32_t *b);
-void fieldelm_armv6m_solve(const int32_t *w, const int32_t *b, size_t h, int32_t down, int32_t *c);
+#if defined(FIELDELM_FAST)
+void fieldelm_fast_onto(const int32_t *x, size_t pairs, const int32_t *beta, size_t h, int32_t *b);
+void fieldelm_fast_solve(const int32_t *w, const int32_t *b, size_t h, int32_t down, int32_t *c);
 #endif
 
 typedef union {
@@ -56,7 +56,7 @@ size_t fieldelm_fixed_explainer_words(size_t h) {
 }
 
 // Product of two rows of beta's upper halves, which are above -2^15. Sums of halves of products: 512 2^16
-static FIELDELM_HOT int64_t product(const model_t *m, const int32_t *a, const int32_t *b) {
+static int64_t product(const model_t *m, const int32_t *a, const int32_t *b) {
     size_t step = 2 * m->rows;
     uint32_t low = 0;
     int32_t high = 0;
@@ -204,8 +204,8 @@ void fieldelm_fixed_explain(const int32_t *model, int32_t *work, const int32_t *
     if (down > 0) {
         place(w.e, 2 * m.pairs, down, 32767);
     }
-#if defined(FIELDELM_ARMV6M)
-    fieldelm_armv6m_onto(w.e, m.pairs, m.beta, m.rows, w.s);
+#if defined(FIELDELM_FAST)
+    fieldelm_fast_onto(w.e, m.pairs, m.beta, m.rows, w.s);
 #else
     onto(w.e, m.pairs, m.beta, m.rows, w.s);
 #endif
@@ -222,8 +222,8 @@ void fieldelm_fixed_explain(const int32_t *model, int32_t *work, const int32_t *
         y_bits += y_down - 1;
         y_down = 1;
     }
-#if defined(FIELDELM_ARMV6M)
-    fieldelm_armv6m_solve(explainer + 1, w.s, m.h, y_down, w.k);
+#if defined(FIELDELM_FAST)
+    fieldelm_fast_solve(explainer + 1, w.s, m.h, y_down, w.k);
 #else
     solve(explainer + 1, w.s, m.h, y_down, w.k);
 #endif

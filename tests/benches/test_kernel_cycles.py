@@ -50,7 +50,7 @@ def test_missed_targets_are_named() -> None:
     slow = changed(before, "fft_1024", "user_module", 1.2)
     assert any("target is 100,000" in line for line in complaints(slow, slow))
     for kernel in kernels.KERNELS:
-        slow = changed(before, kernel.name, "user_module", 1.4)
+        slow = changed(before, kernel.name, "user_module", 1.6)
         assert any(kernel.name in line and "times the limit" in line for line in complaints(slow, slow))
     fast = changed(before, "learn_511_22", "float_natmod", 0.6)
     assert any("25 times faster" in line for line in complaints(fast, fast))
@@ -73,6 +73,8 @@ LINES = {
     "learn_64_22": "score and update, 64-22-64",
     "score_511_22": "score, 511-22-511",
     "learn_511_22": "score and update, 511-22-511",
+    "explain_64_22": "explained score, 64-22-64",
+    "invert_64_22": "its inverse, in floats",
     "window_to_decision": "1,024 samples to decision and update, 64-22-64",
 }
 
@@ -81,10 +83,14 @@ LINES = {
 def test_the_page_tells_the_baseline(name: str) -> None:
     page = (environment.repository_root() / "docs" / "explanation" / "kernels.md").read_text(encoding="utf-8")
     line = next(line for line in page.splitlines() if line.startswith(f"| {LINES[name]} |"))
-    floats, cycles, limit, ratio = (float(cell.replace(",", "")) for cell in line.split("|")[2:6])
+    floats, *ours_said = (cell.strip().replace(",", "") for cell in line.split("|")[2:6])
+    cycles, limit, ratio = map(float, ours_said)
     found = {r["build"]: r for r in kernel_gate.baseline(BASELINE) if r["name"] == name}
     ours = found["user_module"]
-    assert floats == pytest.approx(found["float_natmod"]["cycles"], abs=50)
+    if name in kernel_gate.WITHOUT_FLOATS:
+        assert floats == "–"
+    else:
+        assert float(floats) == pytest.approx(found["float_natmod"]["cycles"], abs=50)
     assert (cycles, limit) == pytest.approx((ours["cycles"], ours["limit_cycles"]), abs=50)
     assert ratio == pytest.approx(ours["cycles"] / ours["limit_cycles"], abs=0.006)
 

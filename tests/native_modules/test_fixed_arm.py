@@ -28,17 +28,27 @@ COUNTS = {
         "inputs 511": 11_084,
         "score 511-22": 89_599,
         "learn 511-22": 109_084,
+        "invert 64-22": 1_650_326,
+        "explain 64-22": 27_280,
+        "predict 64-22": 12_879,
+        "invert 511-22": 3_488_123,
+        "explain 511-22": 161_461,
+        "predict 511-22": 80_228,
     },
     "instructions, DSP": {
         "stats 1024": 3_875,
         "power 1024": 38_269,
         "bands 64": 6_102,
         "inputs 64": 1_307,
-        "score 64-22": 7_249,
+        "score 64-22": 7_121,
         "learn 64-22": 10_407,
         "inputs 511": 10_258,
         "score 511-22": 38_039,
         "learn 511-22": 42_899,
+        "explain 64-22": 13_441,
+        "predict 64-22": 6_071,
+        "explain 511-22": 75_641,
+        "predict 511-22": 30_986,
     },
 }
 
@@ -92,7 +102,7 @@ def bare(request, tmp_path_factory):
 
 def gate(bare, what, count):
     print(f"{what}: {count:,} {bare.counts}")  # pytest -s shows it
-    if bare.counts in COUNTS and what in COUNTS[bare.counts]:
+    if bare.counts in COUNTS:
         most = COUNTS[bare.counts][what]
         assert count <= most * SLACK, f"{what}: {count} {bare.counts}, {most} allowed"
 
@@ -270,6 +280,7 @@ def test_explained_rows(library, bare, n, h):
     assert all((got == exact).all() for got, exact in zip(found, expected, strict=True))
     if h == 22:  # the sixth row
         invert, _, explain = counts[8 * 3]
-        gate(steps, f"invert {n}-22", invert)
+        if "cycles" in steps.counts:  # more instructions than QEMU's timer can count
+            gate(steps, f"invert {n}-22", invert)
         gate(steps, f"explain {n}-22", explain)
         gate(steps, f"predict {n}-22", counts[8 * 3 + 4][0])

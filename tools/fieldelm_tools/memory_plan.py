@@ -31,19 +31,23 @@ def sections(n: int, h: int) -> tuple[dict[str, object], dict[str, object]]:
     return {"kind": "features", "inputs": n}, {"hidden": h}
 
 
-def models() -> Iterator[tuple[str, int, int, int, str]]:
-    """Shape, bytes of state, of work, of the whole learner at most, and whether a node has room for it."""
+def models() -> Iterator[tuple[str, int, int, int, int, str]]:
+    """Shape, bytes of state, of work, of the explainer, of the whole learner at most, and whether a node has room for it."""
     for n, h in MODELS:
         whole = memory.learner_bytes(*sections(n, h))
         fits = "yes" if memory.problem(*sections(n, h)) is None else "no"
-        yield f"{n}-{h}-{n}", memory.state_bytes(n, h), memory.work_bytes(n, h), whole, fits
+        yield f"{n}-{h}-{n}", memory.state_bytes(n, h), memory.work_bytes(n, h), memory.explainer_bytes(h), whole, fits
 
 
 def plan() -> str:
     """The tables in Markdown."""
-    lines = ["| model | state | work | whole learner, at most | fits |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| model | state | work | explainer | whole learner, at most | fits |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     lines += [
-        f"| {shape} | {state:,} | {work:,} | {whole:,} | {fits} |" for shape, state, work, whole, fits in models()
+        f"| {shape} | {state:,} | {work:,} | {explainer:,} | {whole:,} | {fits} |"
+        for shape, state, work, explainer, whole, fits in models()
     ]
     lines += ["", "| samples | tables | window | work | power of an axis | spectrum of one axis | of a sum of axes |"]
     lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
