@@ -188,6 +188,8 @@ def check(connection: sqlite3.Connection, path: Path, seconds: float) -> bool:
             "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name IN ('event', 'history', 'frame'), name"
         )
         for (table,) in connection.execute(tables).fetchall():
+            if not timer.is_alive():  # its interruption has met nothing that it could have interrupted
+                return False
             problem: str = connection.execute(f"PRAGMA quick_check({table})").fetchone()[0]
             if problem != "ok":
                 raise DamagedError(f"{path} is damaged ({problem.splitlines()[-1]}): move it away, then {RECOVERY}")

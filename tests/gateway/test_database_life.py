@@ -15,7 +15,7 @@ from gateway_bench import START_MS
 from gateway_brokers import wait_for
 
 from fieldelm import codes, payloads
-from fieldelm_gateway import backup, config, database, retention
+from fieldelm_gateway import backup, config, database, retention, salvage
 from fieldelm_gateway.clock import Instant
 from fieldelm_gateway.errors import DatabaseError, UsageError
 from fieldelm_gateway.store import Store
@@ -219,7 +219,7 @@ def test_without_any_copy_it_says_so(tmp_path):
     path = tmp_path / "gateway.db"
     path.write_bytes(b"SQLite format 3\0" + b"\xff" * 9000)
     with pytest.raises(DatabaseError, match=r"`fieldelm node add` the config\.json"):
-        backup.recover(path)
+        salvage.recover(path)
     assert not path.exists()
     assert list(tmp_path.glob("gateway.db.damaged-*"))
 

@@ -12,7 +12,7 @@ import pytest
 from gateway_bench import Bench, ScriptedNode
 
 from fieldelm import codes, frame
-from fieldelm_gateway import backup, check, keyfile, numbers
+from fieldelm_gateway import backup, check, keyfile, numbers, salvage
 from fieldelm_gateway.errors import UsageError
 from fieldelm_gateway.store import Store
 from fieldelm_tools.provision import provision
@@ -337,7 +337,7 @@ def test_a_gateway_that_recovers_by_itself_takes_another_number_and_listens_when
     for number in (1, 4, 3, 2):
         assert numbers.claim(bench.store, config).gateway.number == number
         bench.close()
-        backup.recover(bench.path, config.gateway.number)
+        salvage.recover(bench.path, config.gateway.number)
         bench.start()
     left = numbers.claim(bench.store, config)
     assert not left.gateway.answers
@@ -723,7 +723,7 @@ def test_a_new_key_is_in_the_small_copy_before_the_day_is_over(bench):
     for ending in ("", "-wal", "-shm"):
         bench.path.with_name(bench.path.name + ending).unlink(missing_ok=True)
     bench.path.write_bytes(b"no database" * 1000)
-    backup.recover(bench.path, bench.config.gateway.number)
+    salvage.recover(bench.path, bench.config.gateway.number)
     bench.start()
     bench.hear_all([node.alert(), other.alert()])
     assert bench.drops == {}
