@@ -4,6 +4,7 @@ Of the Cortex-M0+ cycles are counted, of the others instructions: their emulator
 """
 
 import ctypes
+import itertools
 import shutil
 
 import numpy as np
@@ -12,8 +13,6 @@ from bare import RP2040, CortexM4, CortexM33
 from fixed_core import SIZE, Model, Spectrum, build as build_for_this_machine, machine, pointer
 
 from fieldelm_tools import debian
-from fieldelm_tools.emulator import install
-from fieldelm_tools.errors import SetupError
 
 SLACK = 1.03  # another compiler
 # of single functions, called with nothing around them; measured with gcc 12.2
@@ -50,26 +49,23 @@ def library(tmp_path_factory):
     return build_for_this_machine(tmp_path_factory.mktemp("host"), ["-O2"])
 
 
-def node():
-    try:
-        install.packages()
-        return install.node()
-    except SetupError as error:
-        pytest.skip(str(error))
-
-
 def qemu():
     if debian.program("qemu-system-arm") is None and not debian.install(["qemu-system-arm"]):
         pytest.skip(f"no qemu-system-arm: {debian.install_line(['qemu-system-arm'])}")
     return debian.program("qemu-system-arm")
 
 
+def emulating(kind, request):
+    """The program that emulates a kind of processor."""
+    return request.getfixturevalue("node_js") if kind is RP2040 else qemu()
+
+
 TARGETS = {
-    "cycles, assembly": (RP2040, node, []),
-    "cycles, portable C": (RP2040, node, ["-DFIELDELM_PORTABLE"]),
-    "instructions, DSP": (CortexM33, qemu, []),
-    "instructions, portable C": (CortexM33, qemu, ["-DFIELDELM_PORTABLE"]),
-    "instructions, Cortex-M4F": (CortexM4, qemu, []),
+    "cycles, assembly": (RP2040, []),
+    "cycles, portable C": (RP2040, ["-DFIELDELM_PORTABLE"]),
+    "instructions, DSP": (CortexM33, []),
+    "instructions, portable C": (CortexM33, ["-DFIELDELM_PORTABLE"]),
+    "instructions, Cortex-M4F": (CortexM4, []),
 }
 
 
@@ -78,8 +74,8 @@ def bare(request, tmp_path_factory):
     """Start of a list of steps for an emulated processor."""
     if shutil.which("arm-none-eabi-gcc") is None:
         pytest.skip("no arm-none-eabi-gcc")
-    kind, program, flags = TARGETS[request.param]
-    program = program()
+    kind, flags = TARGETS[request.param]
+    program = emulating(kind, request)
     elf = kind.build(tmp_path_factory.mktemp("bare"), *flags)
 
     def start():
@@ -88,6 +84,31 @@ def bare(request, tmp_path_factory):
         return steps
 
     return start
+
+
+SPOILERS = {
+    "r4": "movs r4, #1",
+    "r11": "mov r11, r0",
+    "sp": "sub sp, #8",
+    "s16": "vmov s16, r0",
+    "s31": "vmov s31, r0",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "register"),
+    [*itertools.product([RP2040, CortexM33], ["r4", "r11", "sp"]), *((CortexM4, name) for name in SPOILERS)],
+)
+def test_a_function_that_spoils_a_register_is_noticed(tmp_path, kind, register, request):
+    if shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("no arm-none-eabi-gcc")
+    source = tmp_path / "spoil.S"
+    head = ".syntax unified\n.thumb\n.global fieldelm_spoil\n.thumb_func\nfieldelm_spoil:\n"
+    source.write_text(f"{head}{SPOILERS[register]}\nbx lr\n")
+    steps = kind(emulating(kind, request), kind.build(tmp_path, source))
+    steps.call("spoil", 7)
+    with pytest.raises(AssertionError, match=f"spoiled {register}"):
+        steps.run()
 
 
 def gate(bare, what, count):
