@@ -171,7 +171,8 @@ def write_daily(path: Path) -> None:
                     len(strangers),
                     set_aside(target, "kept").name,
                 )
-            copy_essentials(source, target)
+            with contextlib.closing(essentials(source)) as made:
+                copy(made, target, database.hand_over)
     except sqlite3.Error as error:
         raise database.explain(path, error) from None
 
@@ -186,12 +187,13 @@ def _euis(path: Path) -> set[str]:
         return set()
 
 
-def copy_essentials(source: sqlite3.Connection, target: Path, number: int | None = None) -> int:
-    """Copy nodes, keys, counters and commands; return how many keys. Raises sqlite3.Error or UsageError.
+def essentials(source: sqlite3.Connection, number: int | None = None) -> sqlite3.Connection:
+    """Nodes, keys, counters and commands, in memory. Raises sqlite3.Error.
 
     It is marked as a copy. It goes on by itself if `number`, the gateway's by its configuration, is given.
     """
-    with contextlib.closing(database.in_memory()) as made:  # on a disk each step of the schema would wait for it
+    made = database.in_memory()  # on a disk each step of the schema would wait for it
+    try:
         source.execute("BEGIN")  # all tables as they are at one moment, whoever writes meanwhile
         for table, which in _ESSENTIALS.items():
             columns = common_columns(source, made, table)
@@ -205,9 +207,10 @@ def copy_essentials(source: sqlite3.Connection, target: Path, number: int | None
         if number is not None:
             numbers.substitute_or_listen(made)
         made.commit()
-        count: int = made.execute("SELECT count(*) FROM node_key").fetchone()[0]
-        copy(made, target, database.hand_over)
-    return count
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 def common_columns(one: sqlite3.Connection, other: sqlite3.Connection, table: str) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import backup, database
-from .errors import DatabaseError, GatewayError
+from .errors import DatabaseError
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +83,20 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _essentials(path: Path, new: Path, number: int) -> str | None:
-    # nodes, keys, counters and commands, all of them or none; how many, and where from
+    # nodes, keys, counters and commands, all of them or none; how many, and where from. Raises GatewayError if there is no room
     for source, where in ((path, "out of it"), (backup.daily_path(path), "from the daily copy")):
-        with contextlib.suppress(sqlite3.Error, GatewayError, OSError), _reading(source) as connection:
-            return f"{backup.copy_essentials(connection, new, number)} keys {where}"
+        try:
+            with _reading(source) as connection:
+                made = backup.essentials(connection, number)
+        except sqlite3.Error:
+            continue
+        with contextlib.closing(made):
+            count = made.execute("SELECT count(*) FROM node_key").fetchone()[0]
+            try:
+                backup.copy(made, new, database.hand_over)
+            except sqlite3.Error as error:
+                raise database.explain(new, error) from None
+            return f"{count} keys {where}"
     return None
 
 
@@ -94,6 +104,7 @@ def _rest(path: Path, new: Path, working: Callable[[], None]) -> list[str]:
     # the rest as far as it can be read; which tables could not be read, or written, to the end
     lost = []
     with _reading(path) as source, contextlib.closing(database.connect(new, locked=True)) as made:
+        made.execute("PRAGMA journal_mode = MEMORY")  # on a full disk a WAL would stay behind, with half of it
         for table in _REST:
             try:
                 whole = _copy(source, made, table, working)

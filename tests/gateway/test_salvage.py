@@ -270,3 +270,46 @@ def test_a_database_that_is_lost_does_not_take_its_daily_copy_with_it(bench, cap
     (kept,) = names
     assert names[kept] == [("fan",)]
     assert f"that this database does not know: it is kept as {kept}" in caplog.text
+
+
+_NO_ROOM = """
+import resource, sys
+from pathlib import Path
+from fieldelm_gateway import salvage
+from fieldelm_gateway.errors import GatewayError
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    salvage.recover(Path(sys.argv[1]))
+except GatewayError as error:
+    sys.exit(str(error))
+"""
+
+
+def _without_room(path, size):
+    return subprocess.run(
+        [sys.executable, "-c", _NO_ROOM, path, str(size)], capture_output=True, text=True, check=False
+    )
+
+
+def test_where_there_is_no_room_for_the_nodes_nothing_changes(path):
+    _fill(path)
+    backup.write_daily(path)
+    _damage(path, b"message/1500x")
+    before = path.read_bytes()
+    done = _without_room(path, 16_384)
+    assert done.returncode == 1
+    assert "is the disk full" in done.stderr
+    assert path.read_bytes() == before
+    assert not list(path.parent.glob("gateway.db.[dr]*"))
+
+
+@pytest.mark.parametrize("size", [300_000, 302_000, 500_000, 700_001])
+def test_where_there_is_no_room_for_the_log_the_nodes_live_on(path, size, caplog):
+    _fill(path, 12_000)
+    _damage(path, b"message/11000x")
+    done = _without_room(path, size)
+    assert done.returncode == 0, done.stderr
+    assert "1 keys out of it. Lost, in whole or in part: outbox" in done.stderr
+    assert _rows(path, "PRAGMA integrity_check") == [("ok",)]
+    assert _rows(path, "SELECT count(*) FROM node_key") == [(1,)]
+    assert not list(path.parent.glob("gateway.db.recover*"))
