@@ -63,7 +63,7 @@ def _mark(part: Path, number: int | None, substitute: int | None = None) -> None
 def copy(source: sqlite3.Connection, target: Path, mark: Callable[[Path], None] | None = None) -> None:
     """Copy an open database into a file of mode 0600 that appears when it is complete and `mark` has been at it.
 
-    Raises sqlite3.Error or UsageError.
+    Raises GatewayError, or sqlite3.Error if what is copied is damaged.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -82,6 +82,10 @@ def copy(source: sqlite3.Connection, target: Path, mark: Callable[[Path], None] 
             os.fsync(file.fileno())
         part.replace(target)
         sync_folder(target)
+    except sqlite3.Error as error:
+        if database.is_damage(error):
+            raise
+        raise database.explain(target, error) from None
     finally:
         part.unlink(missing_ok=True)
 
@@ -97,8 +101,11 @@ def restore(source: Path, path: Path, number: int | None = None, substitute: int
     _check(source)
     with database.lock(path):
         prepared = path.with_name(path.name + ".restored")
-        with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as copied:
-            copy(copied, prepared, lambda part: _mark(part, number, substitute))
+        try:
+            with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as copied:
+                copy(copied, prepared, lambda part: _mark(part, number, substitute))
+        except sqlite3.Error as error:
+            raise UsageError(f"{source} is damaged ({error}): take an older copy") from None
         database.hand_over(prepared)
         moved = set_aside(path, "replaced") if path.exists() else None
         prepared.replace(path)

@@ -49,6 +49,11 @@ def explain(path: Path, error: sqlite3.Error) -> GatewayError:
     return DatabaseError(f"{path}: {error}: move it away, then {RECOVERY}")
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether it is about what is in a file, not about reading and writing it."""
+    return (getattr(error, "sqlite_errorname", "") or "").startswith(tuple(_DAMAGED))
+
+
 def migrations() -> list[tuple[int, str]]:
     """The schema's steps in order: number and SQL."""
     steps = []

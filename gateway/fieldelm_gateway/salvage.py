@@ -92,10 +92,7 @@ def _essentials(path: Path, new: Path, number: int) -> str | None:
             continue
         with contextlib.closing(made):
             count = made.execute("SELECT count(*) FROM node_key").fetchone()[0]
-            try:
-                backup.copy(made, new, database.hand_over)
-            except sqlite3.Error as error:
-                raise database.explain(new, error) from None
+            backup.copy(made, new, database.hand_over)
             return f"{count} keys {where}"
     return None
 
