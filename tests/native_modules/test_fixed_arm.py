@@ -241,3 +241,48 @@ def test_model(library, bare, n, h, forgetting):
             gate(steps, f"inputs {n}", inputs["cycles"])
             gate(steps, f"score {n}-22", score["cycles"])
             gate(steps, f"learn {n}-22", learn["cycles"])
+
+
+ASSEMBLY = ["cycles, assembly", "instructions, DSP", "instructions, Cortex-M4F"]
+
+
+@pytest.mark.parametrize("bare", ASSEMBLY, indirect=True)
+@pytest.mark.parametrize("direction", [1, -1])
+def test_weights_of_every_shift(bare, direction):
+    """Gains and residuals as large as they may be, with rests that round either way."""
+    rng, steps, expected, pairs = np.random.default_rng(3), bare(), [], 3
+    for h in (2, 8, 22, 64):
+        for down in range(1, 32):
+            beta = rng.integers(-(2**30), 2**30, 2 * pairs * h).astype(np.int32)
+            k = rng.integers(-(2**15), 2**15 + 1, h).astype(np.int32)
+            mantissa = down % 5
+            e = rng.integers(-(2**15), 2**15, 2 * pairs).astype(np.int32) << mantissa
+            k[:2], e[:2] = (2**15, -(2**15)), (-(2**15) << mantissa, (2**15 - 1) << mantissa)
+            at = steps.put(beta)
+            steps.call("fast_weights", at, steps.put(k), h, steps.put(e), pairs, mantissa, down, direction)
+            steps.get(at, beta)
+            products = np.int64(k)[None, :, None] * np.int64(e >> mantissa).reshape(pairs, 1, 2)
+            expected.append(beta + direction * (products >> down).reshape(-1))
+    for got, exact in zip(steps.run()[1::2], expected, strict=True):
+        assert (got == exact).all()
+
+
+@pytest.mark.parametrize("bare", ASSEMBLY, indirect=True)
+@pytest.mark.parametrize("sizes", [(1, 2, 3, 22, 33), (48,)])
+def test_downdates_of_every_shift(bare, sizes):
+    """Of P's triangle, for an even and an odd number of hidden units; halves are rounded alike."""
+    rng, steps, expected = np.random.default_rng(4), bare(), []
+    for h in sizes:
+        for down in range(2, 31):
+            rows, columns = np.tril_indices(h)
+            p = rng.integers(-(2**29), 2**29, len(rows)).astype(np.int32)
+            s = rng.integers(-(2**15), 2**15 + 1, h).astype(np.int32)
+            s[: h // 2] = rng.integers(-1, 2, h // 2) << down // 2  # products that are whole halves
+            s[-1] = -(2**15)
+            at = steps.put(p)
+            steps.call("fast_downdate", at, steps.put(s), h, down, 77)
+            steps.get(at, p)
+            products = np.int64(s)[rows] * s[columns] + (1 << (down - 1))
+            expected.append(p - (products >> down) + 77 * (rows == columns))
+    for got, exact in zip(steps.run()[1::2], expected, strict=True):
+        assert (got == exact).all()
