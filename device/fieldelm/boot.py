@@ -141,6 +141,8 @@ def _make_room():
     # MicroPython's own start leaves its module rp2 behind, an assembler of 1.4 kB; whoever wants it at the REPL imports it
     import __main__
 
+    if _size("boot.py"):  # somebody's own, which may use it
+        return
     for names in (sys.modules, __main__.__dict__):
         names.pop("rp2", None)
 
