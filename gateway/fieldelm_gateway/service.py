@@ -87,7 +87,7 @@ class Gateway:
 
     def _open(self, config: GatewayConfig, opened: contextlib.ExitStack) -> None:
         self._radios, clock = make_radios(config)
-        reader = opened.enter_context(contextlib.closing(Store(config.database_path(), read_only=True)))
+        reader = opened.enter_context(contextlib.closing(self._reader(config)))
         self.publisher = opened.enter_context(contextlib.closing(Publisher(config, reader, self._inbox.put)))
         self.live = Live()
         self.core = Core(config, __version__, self._store, self._radios, self.publisher, clock, self._inbox, self.live)
@@ -96,6 +96,10 @@ class Gateway:
             from .dashboard import server  # a gateway without a page does not load its library
 
             self.dashboard = server.Dashboard(config, self.live, self._inbox.put, self.is_alive)
+
+    def _reader(self, config: GatewayConfig) -> Store:
+        # for another thread than the core's, which decides what is done about damage
+        return Store(config.database_path(), read_only=True, on_damage=self._inbox.put)
 
     def start(self) -> None:
         """Begin to listen and publish. Raises GatewayError; then everything is closed."""

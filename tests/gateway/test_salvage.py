@@ -7,8 +7,11 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import pytest
+from gateway_brokers import free_port, wait_for
 
 from fieldelm_gateway import backup, config as configuration, salvage, service
 from fieldelm_gateway.store import Store
@@ -313,3 +316,26 @@ def test_where_there_is_no_room_for_the_log_the_nodes_live_on(path, size, caplog
     assert _rows(path, "PRAGMA integrity_check") == [("ok",)]
     assert _rows(path, "SELECT count(*) FROM node_key") == [(1,)]
     assert not list(path.parent.glob("gateway.db.recover*"))
+
+
+@pytest.mark.parametrize("reader", ["the publisher", "the page"])
+def test_damage_that_only_a_reader_meets_is_mended_too(world, reader):
+    world.port = free_port()
+    world.dashboard = [f'listen = "127.0.0.1:{world.port}"']
+    world.write_config()
+    node = world.node()
+    world.start_gateway()
+    world.modem.exchange(node.alert())
+    world.gateway.stop()
+    world.start_gateway()
+    wait_for(lambda: "dashboard: http" in world.gateway.said())
+    _damage_root(world.database, "outbox" if reader == "the publisher" else "event")
+    if reader == "the publisher":
+        world.broker.start()
+    else:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            urllib.request.urlopen(f"http://127.0.0.1:{world.port}/api/log", timeout=20)
+    assert world.gateway.process.wait(20) == 1
+    world.start_gateway()  # as a supervisor would
+    assert "was damaged and is now gateway.db.damaged-" in world.gateway.said()
+    assert _rows(world.database, "SELECT name FROM node") == [("fan",)]
