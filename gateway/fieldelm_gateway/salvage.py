@@ -121,7 +121,7 @@ def _copy(source: sqlite3.Connection, made: sqlite3.Connection, table: str, work
     whole = True
     for piece in _readable(source, made, table, columns):
         working()
-        insert = f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})"  # noqa: S608
+        insert = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608
         whole &= piece is not None and _write(made, insert, piece)
     return whole
 
