@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from fieldelm_tools import environment
+from fieldelm_tools.emulator import install
+from fieldelm_tools.errors import SetupError
 
 ROOT = Path(__file__).resolve().parents[1]
 _RUNNER = Path(__file__).with_name("run_one.py")
@@ -22,6 +24,16 @@ def recordings() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings in {folder}: set FIELDELM_DATA")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def node_js() -> str:
+    """The program node.js, and what the emulator of a Pico needs beside it."""
+    try:
+        install.packages()
+        return install.node()
+    except SetupError as error:
+        pytest.skip(str(error))
 
 
 class MicroPythonTest(pytest.Item):

@@ -113,6 +113,7 @@ def run(module, path, open_board):
 
     ``open_board(path, equip)`` reads the configuration and opens its board.
     """
+    _make_room()
     # code from the file system would strew what loading leaves behind all over the heap, with no room for large buffers between
     gc.threshold(_LOADED_BYTES)
     board, safe_mode, problem = bare_board(module)
@@ -134,6 +135,16 @@ def run(module, path, open_board):
         starts.proven()
         say("stopped; Ctrl-D or machine.reset() starts it again")
     board.stop_watchdog()
+
+
+def _make_room():
+    # MicroPython's own start leaves its module rp2 behind, an assembler of 1.4 kB; whoever wants it at the REPL imports it
+    import __main__
+
+    if _size("boot.py"):  # somebody's own, which may use it
+        return
+    for names in (sys.modules, __main__.__dict__):
+        names.pop("rp2", None)
 
 
 def _start(board, starts, path, open_board, problem):

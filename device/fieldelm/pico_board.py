@@ -1,8 +1,8 @@
 """What all boards with an RP2040 or RP2350 have in common; what differs is in ``boards/<name>/board.json``.
 
-The module ``board`` that main.py imports is generated from that file (``python -m fieldelm_tools.boards module NAME``) and calls
-``open(config, description)``. A file ``board.json`` in the node's own file system takes the description's place, so that a wrong
-pin is mended with one line and no new firmware.
+The module ``board`` that main.py imports is generated from that file (``python -m fieldelm_tools.boards module NAME``) and has
+it as ``description()``. A file ``board.json`` in the node's own file system takes the description's place, so that a wrong pin
+is mended with one line and no new firmware.
 
 LED: 1 flash: it has started; 2: the radio does not answer; 3: the sensor does not answer; 4: the configuration is wrong; 5: safe
 mode; 6: the file system cannot be trusted; 7: the app failed. Quick flashing: ``identify``.

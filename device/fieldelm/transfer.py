@@ -31,13 +31,6 @@ _TAKEN = codes.MODEL_PARTS.index("taken")
 _REFUSED = codes.MODEL_PARTS.index("refused")
 
 
-def _size(path):
-    try:
-        return os.stat(path)[6]
-    except OSError:
-        return -1
-
-
 class Transfer:
     """Transfers of ``node`` (fieldelm.node.Node). ``due_ms``: when the next frame is due, None while there is nothing to do."""
 
@@ -140,13 +133,14 @@ class Transfer:
         self._result = None
 
     def _resume(self):
-        have = _size(self._path) - _HEAD_BYTES
-        if have < 0:
-            return
         try:
             with open(self._path, "rb") as file:
                 magic, name, total = struct.unpack(_HEAD, file.read(_HEAD_BYTES))
-        except OSError:  # worn flash: the gateway may ask again
+            have = os.stat(self._path)[6] - _HEAD_BYTES
+        except (
+            OSError,
+            ValueError,
+        ):  # worn flash, or power was cut before the head was there: the gateway may ask again
             self._forget()
             return
         if magic == _TAKEN_MAGIC:  # and not heard of: since then the node has learned more, or was told to forget it
@@ -155,6 +149,7 @@ class Transfer:
         elif magic == _MAGIC and have <= total:
             self._receiving = (name, have, total)
         else:
+            self._forget()
             return
         self._start()
 

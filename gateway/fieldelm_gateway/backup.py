@@ -1,4 +1,4 @@
-"""Copies of the database: whole ones on demand and before a migration, a small one every day; and what becomes of a damaged file.
+"""Copies of the database: whole ones on demand and before a migration, a small one every day.
 
 A copy is complete and consistent even while the gateway writes. It holds the nodes' keys and has mode 0600.
 """
@@ -9,11 +9,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 
-from . import database, numbers
-from .errors import DatabaseError, GatewayError, UsageError
+from . import database, numbers, removed
+from .errors import UsageError
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +25,6 @@ _ESSENTIALS = {
     "setting": "",
 }
 """tables of the small copy, and which rows"""
-_REST = ("outbox", "airtime", "model", "inbox", "maintenance", "event", "history", "frame")
-"""of a damaged file what can be read, the most important first"""
-_PIECE = 20_000  # rows
 DAILY_S = 86_400
 
 
@@ -67,7 +63,7 @@ def _mark(part: Path, number: int | None, substitute: int | None = None) -> None
 def copy(source: sqlite3.Connection, target: Path, mark: Callable[[Path], None] | None = None) -> None:
     """Copy an open database into a file of mode 0600 that appears when it is complete and `mark` has been at it.
 
-    Raises sqlite3.Error or UsageError.
+    Raises GatewayError, or sqlite3.Error if what is copied is damaged.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -85,7 +81,11 @@ def copy(source: sqlite3.Connection, target: Path, mark: Callable[[Path], None] 
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(target)
-        _sync_folder(target)
+        sync_folder(target)
+    except sqlite3.Error as error:
+        if database.is_damage(error):
+            raise
+        raise database.explain(target, error) from None
     finally:
         part.unlink(missing_ok=True)
 
@@ -101,12 +101,15 @@ def restore(source: Path, path: Path, number: int | None = None, substitute: int
     _check(source)
     with database.lock(path):
         prepared = path.with_name(path.name + ".restored")
-        with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as copied:
-            copy(copied, prepared, lambda part: _mark(part, number, substitute))
+        try:
+            with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as copied:
+                copy(copied, prepared, lambda part: _mark(part, number, substitute))
+        except sqlite3.Error as error:
+            raise UsageError(f"{source} is damaged ({error}): take an older copy") from None
         database.hand_over(prepared)
         moved = set_aside(path, "replaced") if path.exists() else None
         prepared.replace(path)
-        _sync_folder(path)
+        sync_folder(path)
     return moved
 
 
@@ -140,11 +143,12 @@ def set_aside(path: Path, why: str) -> Path:
     for ending in ("", "-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + ending).rename(moved.with_name(moved.name + ending))
-    _sync_folder(path)
+    sync_folder(path)
     return moved
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Wait until names beside this file are on the disk."""
     folder = os.open(path.absolute().parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -152,93 +156,71 @@ def _sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-# the small copy, and a damaged database
+# the small copy
 
 
 def write_daily(path: Path) -> None:
-    """Renew the small copy. Raises GatewayError."""
+    """Renew the small copy. Raises GatewayError.
+
+    One of another database, such as of one that was lost, is kept under another name: there may be no other.
+    """
+    target = daily_path(path)
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
-            _copy_essentials(source, daily_path(path))
+            if (
+                strangers := _euis(target)
+                - {row[0] for row in source.execute("SELECT eui FROM node")}
+                - removed.euis(source)
+            ):
+                log.warning(
+                    "%s has %d nodes that this database does not know: it is kept as %s",
+                    target,
+                    len(strangers),
+                    set_aside(target, "kept").name,
+                )
+            with contextlib.closing(essentials(source)) as made:
+                copy(made, target, database.hand_over)
     except sqlite3.Error as error:
         raise database.explain(path, error) from None
 
 
-def _copy_essentials(source: sqlite3.Connection, target: Path, number: int | None = None) -> int:
-    # marked as a copy; it goes on by itself if `number`, the gateway's by its configuration, is given
-    with contextlib.closing(database.in_memory()) as made:  # on a disk each step of the schema would wait for it
+def _euis(path: Path) -> set[str]:
+    if not path.exists():
+        return set()
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return {row[0] for row in connection.execute("SELECT eui FROM node")}
+    except sqlite3.Error:  # it is damaged
+        return set()
+
+
+def essentials(source: sqlite3.Connection, number: int | None = None) -> sqlite3.Connection:
+    """Nodes, keys, counters and commands, in memory. Raises sqlite3.Error.
+
+    It is marked as a copy. It goes on by itself if `number`, the gateway's by its configuration, is given.
+    """
+    made = database.in_memory()  # on a disk each step of the schema would wait for it
+    try:
         source.execute("BEGIN")  # all tables as they are at one moment, whoever writes meanwhile
         for table, which in _ESSENTIALS.items():
-            _copy_table(source, made, table, which)
+            columns = common_columns(source, made, table)
+            if not columns:  # it is of an older schema
+                continue
+            names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+            rows = source.execute(f"SELECT {names} FROM {table} {which}")  # noqa: S608
+            made.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608
         source.rollback()
         numbers.mark_copy(made, number)
         if number is not None:
             numbers.substitute_or_listen(made)
         made.commit()
-        count: int = made.execute("SELECT count(*) FROM node_key").fetchone()[0]
-        copy(made, target, database.hand_over)
-    return count
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
-def _copy_table(source: sqlite3.Connection, made: sqlite3.Connection, table: str, which: str = "") -> None:
-    known = [row[1] for row in made.execute(f"PRAGMA table_info({table})")]
-    columns = [row[1] for row in source.execute(f"PRAGMA table_info({table})") if row[1] in known]
-    if not columns:  # it is of an older schema
-        return
-    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-    rows = source.execute(f"SELECT {names} FROM {table} {which}")  # noqa: S608
-    count = -1
-    while made.total_changes != count:  # a transaction for each piece: the disk does not hold the whole table twice
-        count = made.total_changes
-        made.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", islice(rows, _PIECE))  # noqa: S608
-        made.commit()
-
-
-def _copy_rest(source: sqlite3.Connection, target: Path) -> list[str]:
-    # what is logged and what waits, each table as far as it can be read; which of them could not be read, or written, to the end
-    torn = []
-    with contextlib.closing(database.connect(target, locked=True)) as made:
-        made.isolation_level = "DEFERRED"
-        made.execute("PRAGMA foreign_keys = OFF")
-        for table in _REST:
-            try:
-                _copy_table(source, made, table)
-            except sqlite3.Error:
-                torn.append(table)
-                with contextlib.suppress(sqlite3.Error):
-                    made.commit()  # what was read before
-    return torn
-
-
-def recover(path: Path, number: int = 1) -> None:
-    """Move a damaged database aside and begin a new one with the nodes that can be saved. Raises GatewayError.
-
-    The new one's gateway answers under another number than `number`, the configuration's: see `numbers`.
-    Nodes and keys come out of the damaged file if they can be read there, and with them what can be read of the rest; else from
-    the daily copy.
-    """
-    with database.lock(path):
-        moved = set_aside(path, "damaged")
-        for source, what in ((moved, "out of it"), (daily_path(path), "from the daily copy")):
-            try:
-                with contextlib.closing(
-                    sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)
-                ) as connection:
-                    count = _copy_essentials(connection, path, number)
-                    torn = _copy_rest(connection, path) if source == moved else list(_REST)
-            except (sqlite3.Error, GatewayError, OSError):
-                continue
-            log.error(
-                "%s was damaged and is now %s; the gateway goes on with a new one and %d keys %s. "
-                "Lost, in whole or in part: %s%s",
-                path,
-                moved.name,
-                count,
-                what,
-                ", ".join(torn) or "nothing",
-                "; events that had not been published may be among it" if "outbox" in torn else "",
-            )
-            return
-    raise DatabaseError(
-        f"{path} was damaged and is now {moved.name}; no copy of the nodes was found: {database.RECOVERY}"
-    )
+def common_columns(one: sqlite3.Connection, other: sqlite3.Connection, table: str) -> list[str]:
+    """Columns that a table has in both. Raises sqlite3.Error."""
+    known = [row[1] for row in other.execute(f"PRAGMA table_info({table})")]
+    return [row[1] for row in one.execute(f"PRAGMA table_info({table})") if row[1] in known]

@@ -25,7 +25,7 @@ from . import (
 )
 from .clock import Clock, Instant, rfc3339
 from .config import GatewayConfig
-from .errors import DatabaseUnavailableError, GatewayError
+from .errors import DamagedError, DatabaseUnavailableError, GatewayError
 from .ingress import Radio, Tick, Uplink
 from .live import Live
 from .nodes import Node
@@ -68,7 +68,7 @@ class _FaultyError(Exception):
         self.uplink = uplink
 
 
-Item = Uplink | Request | Published | Tick | Reached | Stop
+Item = Uplink | Request | Published | Tick | Reached | Stop | DamagedError
 Inbox = queue.SimpleQueue[Item]
 
 
@@ -182,6 +182,8 @@ class Core:
                 case Published(events, rest):
                     batch.writes.published += events + rest
                     batch.published = (batch.published[0] + len(events), batch.published[1] + len(rest))
+                case DamagedError():  # another thread has met it
+                    raise item
                 case Request():
                     requested.handle(self.state, batch, item, now)
         if self._is_due(now):

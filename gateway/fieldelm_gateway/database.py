@@ -49,6 +49,11 @@ def explain(path: Path, error: sqlite3.Error) -> GatewayError:
     return DatabaseError(f"{path}: {error}: move it away, then {RECOVERY}")
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether it is about what is in a file, not about reading and writing it."""
+    return (getattr(error, "sqlite_errorname", "") or "").startswith(tuple(_DAMAGED))
+
+
 def migrations() -> list[tuple[int, str]]:
     """The schema's steps in order: number and SQL."""
     steps = []
@@ -188,6 +193,8 @@ def check(connection: sqlite3.Connection, path: Path, seconds: float) -> bool:
             "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name IN ('event', 'history', 'frame'), name"
         )
         for (table,) in connection.execute(tables).fetchall():
+            if not timer.is_alive():  # its interruption has met nothing that it could have interrupted
+                return False
             problem: str = connection.execute(f"PRAGMA quick_check({table})").fetchone()[0]
             if problem != "ok":
                 raise DamagedError(f"{path} is damaged ({problem.splitlines()[-1]}): move it away, then {RECOVERY}")

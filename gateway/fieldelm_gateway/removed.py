@@ -5,6 +5,7 @@ played back once more; and the answers to that would be other texts under nonces
 """
 
 import json
+import sqlite3
 from typing import Any
 
 from .cipher import check_value
@@ -20,6 +21,12 @@ def _known(store: Store) -> dict[str, dict[str, dict[str, int | None]]]:
     rows = store.query("SELECT value FROM setting WHERE name = ?", (_NAME,))
     found: dict[str, dict[str, dict[str, int | None]]] = json.loads(rows[0]["value"]) if rows else {}
     return found
+
+
+def euis(connection: sqlite3.Connection) -> set[str]:
+    """Nodes that were removed from this database. Raises sqlite3.Error."""
+    rows = connection.execute("SELECT value FROM setting WHERE name = ?", (_NAME,)).fetchall()
+    return set(json.loads(rows[0][0])) if rows else set()
 
 
 def _checks(row: Any) -> set[str]:

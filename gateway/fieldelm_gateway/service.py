@@ -8,12 +8,13 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from fieldelm import __version__
 
-from . import backup, broker, database, documents, numbers
+from . import broker, database, documents, numbers, salvage
 from .clock import AirClock, Clock, HostClock
 from .config import GatewayConfig
 from .core import Core, Inbox, Reached, Stop
@@ -73,6 +74,7 @@ class Gateway:
         self._inbox: Inbox = queue.SimpleQueue()
         with contextlib.ExitStack() as opened:  # all of it is let go of if a part of it cannot be used
             opened.enter_context(database.lock(path))
+            salvage.finish(path)
             self._store = opened.enter_context(contextlib.closing(Store(path, create=True, locked=True)))
             if not self._store.check(_CHECK_S):
                 log.info("the log is long: whether all of it can be read is not looked at now")
@@ -85,7 +87,7 @@ class Gateway:
 
     def _open(self, config: GatewayConfig, opened: contextlib.ExitStack) -> None:
         self._radios, clock = make_radios(config)
-        reader = opened.enter_context(contextlib.closing(Store(config.database_path(), read_only=True)))
+        reader = opened.enter_context(contextlib.closing(self._reader(config)))
         self.publisher = opened.enter_context(contextlib.closing(Publisher(config, reader, self._inbox.put)))
         self.live = Live()
         self.core = Core(config, __version__, self._store, self._radios, self.publisher, clock, self._inbox, self.live)
@@ -94,6 +96,10 @@ class Gateway:
             from .dashboard import server  # a gateway without a page does not load its library
 
             self.dashboard = server.Dashboard(config, self.live, self._inbox.put, self.is_alive)
+
+    def _reader(self, config: GatewayConfig) -> Store:
+        # for another thread than the core's, which decides what is done about damage
+        return Store(config.database_path(), read_only=True, on_damage=self._inbox.put)
 
     def start(self) -> None:
         """Begin to listen and publish. Raises GatewayError; then everything is closed."""
@@ -137,12 +143,13 @@ class Gateway:
         self._opened.close()
 
 
-def _start(config: GatewayConfig) -> Gateway:
+def _start(config: GatewayConfig, working: Callable[[], None] = lambda: None) -> Gateway:
     try:
         gateway = Gateway(config)
         gateway.start()
     except DamagedError:
-        backup.recover(config.database_path(), config.gateway.number)
+        log.warning("%s is damaged: what can be read of it is saved, which may take minutes", config.database_path())
+        salvage.recover(config.database_path(), config.gateway.number, working)
         gateway = Gateway(config)
         gateway.start()
     return gateway
@@ -162,6 +169,13 @@ def run(config: GatewayConfig) -> None:
     def on_signal(number: int, _frame: FrameType | None) -> None:
         asked.append(number)
 
+    def working() -> None:
+        supervisor.working()
+        if asked:
+            raise GatewayError(
+                "it was ended while it saved what can be read of its damaged database: the next start does"
+            )
+
     supervisor = Supervisor()
     sys.setswitchinterval(_SWITCH_S)
     gc.set_threshold(*_COLLECTIONS)
@@ -169,7 +183,7 @@ def run(config: GatewayConfig) -> None:
     threading.excepthook = on_fault
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    gateway = _start(config)
+    gateway = _start(config, working)
     log.info("gateway %s is up; database %s", config.gateway.name, config.database_path())
     supervisor.tell("READY=1", f"STATUS=gateway {config.gateway.name}")
     while not asked and not faults and not gateway.ended.wait(_LOOK_S):
@@ -183,6 +197,6 @@ def run(config: GatewayConfig) -> None:
     gateway.stop()
     log.info("stopped")
     if isinstance(gateway.failure, DamagedError):
-        backup.recover(config.database_path(), config.gateway.number)
+        salvage.recover(config.database_path(), config.gateway.number, working)
     if failure := gateway.failure or next(iter(faults), None):
         raise failure

@@ -4,13 +4,13 @@ import dataclasses
 import json
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from . import alarm, database, rounds
 from .cipher import Ccm, check_value
-from .errors import DatabaseError, RequestError, UsageError
+from .errors import DamagedError, DatabaseError, RequestError, UsageError
 from .nodes import Card, KeySlot, Node
 from .rows import EVENTS, REST, TAG_KEY, AirtimeRow, Command, MaintenanceRow, ModelRow, OutboxRow, Writes
 
@@ -23,9 +23,18 @@ _NEXT_SEQUENCE = (
 class Store:
     """The database as the gateway uses it. Every method raises GatewayError when it cannot be read or written."""
 
-    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False, locked: bool = False) -> None:
-        """`locked`: whoever opens it holds `database.lock`."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create: bool = False,
+        read_only: bool = False,
+        locked: bool = False,
+        on_damage: Callable[[DamagedError], None] = lambda _: None,
+    ) -> None:
+        """`locked`: whoever opens it holds `database.lock`. `on_damage` is told, too, when a question meets damage."""
         self.path = path
+        self._on_damage = on_damage
         self._connection = database.connect(path, create=create, read_only=read_only, locked=locked)
         self._file = database.identity(path)
 
@@ -61,7 +70,10 @@ class Store:
             cursor.row_factory = sqlite3.Row
             return cursor.fetchall()
         except sqlite3.Error as error:
-            raise database.explain(self.path, error) from None
+            problem = database.explain(self.path, error)
+            if isinstance(problem, DamagedError):
+                self._on_damage(problem)
+            raise problem from None
 
     def changed_elsewhere(self) -> int:
         """A number that changes when another program, `fieldelm node` for one, has written.

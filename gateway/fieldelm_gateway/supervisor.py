@@ -46,6 +46,10 @@ class Supervisor:
             self._due = time.monotonic() + self.every_s
             self.tell("WATCHDOG=1")
 
+    def working(self) -> None:
+        """We start or stop, and get on with it: it shall wait for another minute. Call it more often."""
+        self.tell("EXTEND_TIMEOUT_USEC=60000000")
+
 
 class _Json(logging.Formatter):
     """One JSON object a line."""

@@ -10,24 +10,14 @@ from pathlib import Path
 import pytest
 
 from fieldelm_tools import firmware as builder
-from fieldelm_tools.emulator import Emulator, install
+from fieldelm_tools.emulator import Emulator
 from fieldelm_tools.errors import SetupError
 
 sys.path.insert(0, str(Path(__file__).parent))  # emulated_chips: shared by the tests here
 
 
 @pytest.fixture(scope="session")
-def node():
-    """node.js with what the emulator needs."""
-    try:
-        install.packages()
-        return install.node()
-    except SetupError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
-def firmware(node):
+def firmware(node_js):
     """MicroPython for the Pico without the node's app, built if it is out of date; or FIELDELM_TEST_FIRMWARE."""
     if given := os.environ.get("FIELDELM_TEST_FIRMWARE"):
         return Path(given)

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from fieldelm_tools.cli import main
+
 
 def _bench(*words, timeout=110):
     command = [sys.executable, "-m", "fieldelm_tools.cli", "bench", "gateway", "--json", *map(str, words)]
@@ -29,6 +31,16 @@ def test_frames_through_the_real_path():
         assert one["rss_mb"] < 150
         assert one["cpu_ms_per_frame"] < 1  # speed itself depends on what else the machine does
     assert document["bytes_per_event"] < 2000
+
+
+@pytest.mark.parametrize(
+    "words", ["--nodes 0", "--nodes 65536", "--frames 0", "--seconds 0", "--rate 0", "--rate -9 --seconds -99"]
+)
+def test_what_cannot_be_measured_is_refused_in_one_line(words, capsys):
+    assert main(["bench", "gateway", *words.split()]) == 2
+    assert capsys.readouterr().err.startswith(
+        f"fieldelm: {words.split()[0].replace('--rate', '--frames').replace('--seconds', '--frames')} is "
+    )
 
 
 @pytest.mark.nightly

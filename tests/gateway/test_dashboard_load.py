@@ -74,6 +74,14 @@ def test_a_request_nested_without_end_is_no_fault(world, body, code):
     assert _ask(world, "/healthz") == 200
 
 
+def test_a_request_without_end_is_refused_before_it_ends(world):
+    token = (world.folder / "dashboard.token").read_text().strip()
+    with _connect(world) as connection:
+        head = f"POST /api/request/comment HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n"
+        connection.sendall(f"{head}content-length: 1000000000\r\n\r\n".encode() + b" " * 100_000)
+        assert connection.recv(12) == b"HTTP/1.1 413"
+
+
 def _is_well(world):
     try:
         return _ask(world, "/healthz") == 200

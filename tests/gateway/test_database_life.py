@@ -15,7 +15,7 @@ from gateway_bench import START_MS
 from gateway_brokers import wait_for
 
 from fieldelm import codes, payloads
-from fieldelm_gateway import backup, config, database, retention
+from fieldelm_gateway import backup, config, database, retention, salvage
 from fieldelm_gateway.clock import Instant
 from fieldelm_gateway.errors import DatabaseError, UsageError
 from fieldelm_gateway.store import Store
@@ -136,6 +136,32 @@ def test_what_is_no_copy_is_not_restored(tmp_path, what):
     assert path.read_bytes() == before
 
 
+_NO_ROOM = """
+import resource, sys
+from fieldelm_tools.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.exit(main(["gateway", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize("what", ["backup", "restore"])
+def test_a_copy_for_which_there_is_no_room_is_named_in_one_line(bench, what):
+    bench.node()
+    copy = backup.write(bench.path, bench.folder / "copy.db")
+    bench.close()
+    config = bench.folder / "gateway.toml"
+    config.write_text(f'[database]\npath = "{bench.path}"\n')
+    target, named = {"backup": (bench.folder / "more.db", "more.db"), "restore": (copy, "gateway.db.restored")}[what]
+    before = bench.path.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-c", _NO_ROOM, what, target, "--config", config], capture_output=True, text=True, check=False
+    )
+    said = f"fieldelm: {bench.folder / named} has a read or write error: is the disk full or broken?\n"
+    assert (done.returncode, done.stderr) == (1, said)
+    assert bench.path.read_bytes() == before
+    assert not list(bench.folder.glob("*.part"))
+
+
 def _damage_keys(file, start):
     """Make the keys on a page of an index such as nothing can be; the page itself is one still."""
     file.seek(start)
@@ -219,7 +245,7 @@ def test_without_any_copy_it_says_so(tmp_path):
     path = tmp_path / "gateway.db"
     path.write_bytes(b"SQLite format 3\0" + b"\xff" * 9000)
     with pytest.raises(DatabaseError, match=r"`fieldelm node add` the config\.json"):
-        backup.recover(path)
+        salvage.recover(path)
     assert not path.exists()
     assert list(tmp_path.glob("gateway.db.damaged-*"))
 

@@ -12,7 +12,7 @@ import pytest
 from gateway_bench import Bench, ScriptedNode
 
 from fieldelm import codes, frame
-from fieldelm_gateway import backup, check, keyfile, numbers
+from fieldelm_gateway import backup, check, keyfile, numbers, salvage
 from fieldelm_gateway.errors import UsageError
 from fieldelm_gateway.store import Store
 from fieldelm_tools.provision import provision
@@ -337,7 +337,7 @@ def test_a_gateway_that_recovers_by_itself_takes_another_number_and_listens_when
     for number in (1, 4, 3, 2):
         assert numbers.claim(bench.store, config).gateway.number == number
         bench.close()
-        backup.recover(bench.path, config.gateway.number)
+        salvage.recover(bench.path, config.gateway.number)
         bench.start()
     left = numbers.claim(bench.store, config)
     assert not left.gateway.answers
@@ -680,6 +680,27 @@ def test_each_key_of_a_removed_node_has_counters_of_its_own(bench):
     assert bench.hear(heard) is None
 
 
+def test_what_was_said_under_a_key_before_it_was_rotated_stays_said_when_the_node_is_added_with_it(bench):
+    node = bench.node()
+    heard = node.alert()
+    assert bench.hear(heard) is not None
+    key, key_id = node.key, node.key_id
+    command = rotate(bench, node)
+    bench.hear(node.response(command))
+    use(node, command)
+    node.counter = 1000
+    bench.hear(node.alert())
+    late = node.counter
+    command_line(bench, "node", "remove", "fan", "--yes")
+    command_line(bench, "node", "add", bench.folder / "nodes" / "fan" / "config.json")
+    bench.tick()
+    assert bench.hear(heard) is None
+    node.use_key(key_id, key)
+    node.counter = late - 1
+    assert bench.hear(node.alert()) is None, "the new key has got so far"
+    assert bench.hear(node.alert()) is not None
+
+
 def test_a_removed_node_that_is_imported_again_is_not_taken_back_in_time(two, tmp_path):
     one, other = two
     node = one.node()
@@ -723,7 +744,7 @@ def test_a_new_key_is_in_the_small_copy_before_the_day_is_over(bench):
     for ending in ("", "-wal", "-shm"):
         bench.path.with_name(bench.path.name + ending).unlink(missing_ok=True)
     bench.path.write_bytes(b"no database" * 1000)
-    backup.recover(bench.path, bench.config.gateway.number)
+    salvage.recover(bench.path, bench.config.gateway.number)
     bench.start()
     bench.hear_all([node.alert(), other.alert()])
     assert bench.drops == {}
@@ -741,6 +762,13 @@ def test_a_node_that_was_removed_does_not_come_back_from_the_small_copy(bench):
         bench.tick(10_000)
         with sqlite3.connect(backup.daily_path(bench.path)) as copy:
             assert copy.execute("SELECT name FROM node").fetchall() == stay
+    assert not list(bench.folder.glob("gateway.db.nodes.*"))
+
+
+def test_a_gateway_without_nodes_has_no_small_copy(bench):
+    bench.tick()
+    bench.tick(60_000)
+    assert not backup.daily_path(bench.path).exists()
 
 
 def test_a_hello_that_was_held_back_does_not_tell_of_the_present(bench):

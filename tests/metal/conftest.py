@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fieldelm_tools import firmware as builder
-from fieldelm_tools.emulator import Emulator, install
+from fieldelm_tools.emulator import Emulator
 from fieldelm_tools.errors import SetupError
 
 sys.path.insert(0, str(Path(__file__).parent))  # emulated: shared by the tests here
@@ -17,11 +17,9 @@ from emulated import Port
 
 
 @pytest.fixture(scope="session")
-def firmware() -> Path:
+def firmware(node_js: str) -> Path:
     """The firmware for the Pico, built if it is out of date."""
     try:
-        install.packages()
-        install.node()
         return builder.build("rpi_pico").uf2
     except SetupError as error:
         pytest.skip(str(error))

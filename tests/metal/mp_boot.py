@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from binascii import unhexlify
 
 from pico import EUI, USB, Pico, description, machine, time
@@ -346,3 +347,18 @@ def test_safe_mode_without_airtime_says_that_nobody_has_heard():
         file.write(bytes(30))
     assert pico.start() == "reset" and not pico.radio.sent
     assert any("no gateway has heard" in text for text in pico.said)
+
+
+def test_a_module_that_somebodys_own_boot_py_may_use_stays():
+    import __main__
+
+    pico = Pico(config=False)
+    for own, stays in ((True, True), (False, False)):
+        if own:
+            with open("boot.py", "w") as file:
+                file.write("import rp2\n")
+        else:
+            os.remove("boot.py")
+        sys.modules["rp2"] = __main__.rp2 = time
+        assert pico.start() == "reset"
+        assert ("rp2" in sys.modules, hasattr(__main__, "rp2")) == (stays, stays)

@@ -1,6 +1,7 @@
 """Functions of the core on emulated processors without a system around them: exact counts within seconds."""
 
 import json
+import re
 import struct
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ HERE = Path(__file__).parent
 CORE = HERE.parents[1] / "native_modules" / "core"
 # as MicroPython compiles a user C module
 FLAGS = ["-std=c11", "-mthumb", "-Os", "-nostdlib", "-nostartfiles"]
+ASSEMBLY = re.compile("fieldelm_(fast|armv6m)_")
 COMMAND = ["arm-none-eabi-gcc", *FLAGS, "-Wl,--no-warn-rwx-segments"]
 
 
@@ -80,7 +82,8 @@ class RP2040(Bare):
         image = self.elf.with_suffix(".bin")
         subprocess.run(["arm-none-eabi-objcopy", "-O", "binary", self.elf, image], check=True)
         command = [self.program, HERE / "bare_rp2040.mjs", image]
-        done = subprocess.run(command, input=json.dumps(steps), capture_output=True, text=True)
+        guards = [{"guard": at, "name": name} for name, at in self.symbols.items() if ASSEMBLY.match(name)]
+        done = subprocess.run(command, input=json.dumps(guards + steps), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -98,7 +101,16 @@ class CortexM4(Bare):
         "-Wl,-e,0",
     )
     layout = "SECTIONS { . = 0; .text : { KEEP(*(.vectors)) *(.text*) *(.rodata*) *(.data*) *(.bss*) } }"
-    sources = ("bare_qemu.c",)
+    sources = ("bare_qemu.c", "bare_guard.S")
+    registers = (*(f"r{i}" for i in range(13)), "sp", "lr", "pc", *(f"s{i}" for i in range(16, 32)))
+
+    @classmethod
+    def build(cls, folder, *flags):
+        """As above, with a guard around every function in assembly."""
+        assembly = "".join(path.read_text() for path in CORE.glob("armv7em_*.S"))
+        names = sorted(re.findall(r"^function (\w+)", assembly, re.MULTILINE))
+        (Path(folder) / "wraps.h").write_text("".join(f"wrap {name}\n" for name in names))
+        return super().build(folder, *flags, f"-I{folder}", *(f"-Wl,--wrap={name}" for name in names))
 
     def execute(self, steps):
         script, length = bytearray(), 0
@@ -113,7 +125,7 @@ class CortexM4(Bare):
                 words = [word & 0xFFFFFFFF for word in step["args"]]
                 assert len(words) <= 10
                 script += struct.pack(f"<{3 + len(words)}I", 2, step["call"], len(words), *words)
-                length += 8
+                length += 16
         folder = self.elf.parent
         (folder / "steps").write_bytes(script + bytes(12))
         machine = ["-machine", self.machine, "-display", "none", "-monitor", "null", "-serial", "null", "-semihosting"]
@@ -126,9 +138,12 @@ class CortexM4(Bare):
                 answers.append(found[: step["length"]].hex())
                 found = found[step["length"] :]
             elif "call" in step:
-                instructions, result = struct.unpack_from("<2I", found)
+                instructions, result, spoilt, by = struct.unpack_from("<4I", found)
+                registers = [self.registers[bit] for bit in range(32) if spoilt >> bit & 1]
+                name = next((name for name, at in self.symbols.items() if at == by & ~1 and name[0] != "$"), hex(by))
+                assert not registers, f"{name} spoiled {', '.join(registers)}"
                 answers.append({"cycles": instructions, "result": result})
-                found = found[8:]
+                found = found[16:]
         return answers
 
 

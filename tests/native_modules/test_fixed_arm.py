@@ -4,6 +4,7 @@ Of the Cortex-M0+ cycles are counted, of the others instructions: their emulator
 """
 
 import ctypes
+import itertools
 import shutil
 
 import numpy as np
@@ -12,8 +13,6 @@ from bare import RP2040, CortexM4, CortexM33
 from fixed_core import SIZE, Model, Spectrum, build as build_for_this_machine, machine, pointer
 
 from fieldelm_tools import debian
-from fieldelm_tools.emulator import install
-from fieldelm_tools.errors import SetupError
 
 SLACK = 1.03  # another compiler
 # of single functions, called with nothing around them; measured with gcc 12.2
@@ -60,26 +59,23 @@ def library(tmp_path_factory):
     return build_for_this_machine(tmp_path_factory.mktemp("host"), ["-O2"])
 
 
-def node():
-    try:
-        install.packages()
-        return install.node()
-    except SetupError as error:
-        pytest.skip(str(error))
-
-
 def qemu():
     if debian.program("qemu-system-arm") is None and not debian.install(["qemu-system-arm"]):
         pytest.skip(f"no qemu-system-arm: {debian.install_line(['qemu-system-arm'])}")
     return debian.program("qemu-system-arm")
 
 
+def emulating(kind, request):
+    """The program that emulates a kind of processor."""
+    return request.getfixturevalue("node_js") if kind is RP2040 else qemu()
+
+
 TARGETS = {
-    "cycles, assembly": (RP2040, node, []),
-    "cycles, portable C": (RP2040, node, ["-DFIELDELM_PORTABLE"]),
-    "instructions, DSP": (CortexM33, qemu, []),
-    "instructions, portable C": (CortexM33, qemu, ["-DFIELDELM_PORTABLE"]),
-    "instructions, Cortex-M4F": (CortexM4, qemu, []),
+    "cycles, assembly": (RP2040, []),
+    "cycles, portable C": (RP2040, ["-DFIELDELM_PORTABLE"]),
+    "instructions, DSP": (CortexM33, []),
+    "instructions, portable C": (CortexM33, ["-DFIELDELM_PORTABLE"]),
+    "instructions, Cortex-M4F": (CortexM4, []),
 }
 
 
@@ -88,8 +84,8 @@ def bare(request, tmp_path_factory):
     """Start of a list of steps for an emulated processor."""
     if shutil.which("arm-none-eabi-gcc") is None:
         pytest.skip("no arm-none-eabi-gcc")
-    kind, program, flags = TARGETS[request.param]
-    program = program()
+    kind, flags = TARGETS[request.param]
+    program = emulating(kind, request)
     elf = kind.build(tmp_path_factory.mktemp("bare"), *flags)
 
     def start():
@@ -98,6 +94,31 @@ def bare(request, tmp_path_factory):
         return steps
 
     return start
+
+
+SPOILERS = {
+    "r4": "movs r4, #1",
+    "r11": "mov r11, r0",
+    "sp": "sub sp, #8",
+    "s16": "vmov s16, r0",
+    "s31": "vmov s31, r0",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "register"),
+    [*itertools.product([RP2040, CortexM33], ["r4", "r11", "sp"]), *((CortexM4, name) for name in SPOILERS)],
+)
+def test_a_function_that_spoils_a_register_is_noticed(tmp_path, kind, register, request):
+    if shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("no arm-none-eabi-gcc")
+    source = tmp_path / "spoil.S"
+    head = ".syntax unified\n.thumb\n.global fieldelm_spoil\n.thumb_func\nfieldelm_spoil:\n"
+    source.write_text(f"{head}{SPOILERS[register]}\nbx lr\n")
+    steps = kind(emulating(kind, request), kind.build(tmp_path, source))
+    steps.call("spoil", 7)
+    with pytest.raises(AssertionError, match=f"spoiled {register}"):
+        steps.run()
 
 
 def gate(bare, what, count):
@@ -284,3 +305,48 @@ def test_explained_rows(library, bare, n, h):
             gate(steps, f"invert {n}-22", invert)
         gate(steps, f"explain {n}-22", explain)
         gate(steps, f"predict {n}-22", counts[8 * 3 + 4][0])
+
+
+ASSEMBLY = ["cycles, assembly", "instructions, DSP", "instructions, Cortex-M4F"]
+
+
+@pytest.mark.parametrize("bare", ASSEMBLY, indirect=True)
+@pytest.mark.parametrize("direction", [1, -1])
+def test_weights_of_every_shift(bare, direction):
+    """Gains and residuals as large as they may be, with rests that round either way."""
+    rng, steps, expected, pairs = np.random.default_rng(3), bare(), [], 3
+    for h in (2, 8, 22, 64):
+        for down in range(1, 32):
+            beta = rng.integers(-(2**30), 2**30, 2 * pairs * h).astype(np.int32)
+            k = rng.integers(-(2**15), 2**15 + 1, h).astype(np.int32)
+            mantissa = down % 5
+            e = rng.integers(-(2**15), 2**15, 2 * pairs).astype(np.int32) << mantissa
+            k[:2], e[:2] = (2**15, -(2**15)), (-(2**15) << mantissa, (2**15 - 1) << mantissa)
+            at = steps.put(beta)
+            steps.call("fast_weights", at, steps.put(k), h, steps.put(e), pairs, mantissa, down, direction)
+            steps.get(at, beta)
+            products = np.int64(k)[None, :, None] * np.int64(e >> mantissa).reshape(pairs, 1, 2)
+            expected.append(beta + direction * (products >> down).reshape(-1))
+    for got, exact in zip(steps.run()[1::2], expected, strict=True):
+        assert (got == exact).all()
+
+
+@pytest.mark.parametrize("bare", ASSEMBLY, indirect=True)
+@pytest.mark.parametrize("sizes", [(1, 2, 3, 22, 33), (48,)])
+def test_downdates_of_every_shift(bare, sizes):
+    """Of P's triangle, for an even and an odd number of hidden units; halves are rounded alike."""
+    rng, steps, expected = np.random.default_rng(4), bare(), []
+    for h in sizes:
+        for down in range(2, 31):
+            rows, columns = np.tril_indices(h)
+            p = rng.integers(-(2**29), 2**29, len(rows)).astype(np.int32)
+            s = rng.integers(-(2**15), 2**15 + 1, h).astype(np.int32)
+            s[: h // 2] = rng.integers(-1, 2, h // 2) << down // 2  # products that are whole halves
+            s[-1] = -(2**15)
+            at = steps.put(p)
+            steps.call("fast_downdate", at, steps.put(s), h, down, 77)
+            steps.get(at, p)
+            products = np.int64(s)[rows] * s[columns] + (1 << (down - 1))
+            expected.append(p - (products >> down) + 77 * (rows == columns))
+    for got, exact in zip(steps.run()[1::2], expected, strict=True):
+        assert (got == exact).all()

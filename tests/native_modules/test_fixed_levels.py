@@ -2,6 +2,7 @@
 
 import ctypes
 import itertools
+import os
 import shutil
 
 import numpy as np
@@ -15,7 +16,8 @@ I32, FLOAT = ctypes.c_int32, ctypes.c_float
 def library(tmp_path_factory):
     if shutil.which("cc") is None:
         pytest.skip("no C compiler (cc)")
-    loaded = build(tmp_path_factory.mktemp("levels"), ["-O2", "-fsanitize=undefined", "-fno-sanitize-recover=all"])
+    flags = os.environ.get("FIELDELM_CORE_FLAGS", "-O2 -fsanitize=undefined -fno-sanitize-recover=all")
+    loaded = build(tmp_path_factory.mktemp("levels"), flags.split())
     loaded.fieldelm_fixed_velocity.restype = FLOAT
     return loaded
 

@@ -114,3 +114,11 @@ def test_a_file_that_cannot_be_read_does_not_keep_the_node_from_starting():
     finally:
         del transfer.open
     assert node.transfer.due_ms is None and "incoming" not in os.listdir(".")
+
+
+def test_a_file_of_which_power_was_cut_or_that_means_nothing_is_not_kept_for_ever():
+    for rest in (b"", b"FMI1\x01", b"FMI0" + bytes(20), b"FMI1" + struct.pack("<IH", 1, 2) + b"more"):
+        with open("incoming", "wb") as file:  # littlefs makes an empty one before the first byte is in it
+            file.write(rest)
+        node, _ = node_and_keeper()
+        assert node.transfer.due_ms is None and "incoming" not in os.listdir("."), rest

@@ -30,11 +30,9 @@ SX1276 = {
 
 
 @pytest.fixture(scope="session")
-def images():
+def images(node_js):
     """`images(plain)`: path of the Pico's firmware, or of MicroPython alone."""
     try:
-        install.node()
-        install.packages()
         install.boot_rom()
         firmware.tools()
     except SetupError as error:

@@ -197,9 +197,13 @@ class _Handlers:
             await asyncio.sleep(0.5)  # guessing takes its time
             return _problem(401, "commands need the token: `fieldelm gateway token` on the gateway shows it")
         command = request.path_params["command"]
-        body = await request.body()
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _MOST_BYTES:
+                return _problem(413, f"a request has {_MOST_BYTES} bytes at most")
         try:
-            document = json.loads(body) if len(body) <= _MOST_BYTES else None
+            document = json.loads(body)
             json.dumps(document, ensure_ascii=False).encode()  # JSON can write halves of characters
         except (ValueError, RecursionError):
             document = None

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .. import database
 from ..config import GatewayConfig
-from ..errors import ConfigError, GatewayError
+from ..errors import ConfigError, DamagedError, GatewayError
 from ..live import Live
 from ..requests import Request
 from ..store import Store
@@ -108,7 +108,7 @@ class Dashboard:
     """Serves the page until it is stopped."""
 
     def __init__(
-        self, config: GatewayConfig, live: Live, deliver: Callable[[Request], None], alive: Callable[[], bool]
+        self, config: GatewayConfig, live: Live, deliver: Callable[[Request | DamagedError], None], alive: Callable[[], bool]
     ) -> None:
         """`alive`: whether the core thread works. Raises ConfigError if there is no token."""
         self._config = config
@@ -141,11 +141,14 @@ class Dashboard:
                 with self._bind() as listener:
                     asyncio.run(self._serve(listener))
                 return
-            except (OSError, GatewayError) as error:
-                text = f"dashboard: {self._config.dashboard.listen}: {getattr(error, 'strerror', None) or error}"
-                if text != told:
-                    log.warning("%s: set [dashboard] listen to a free port, or enabled = false", text)
-                told = text
+            except GatewayError as error:
+                text = str(error)
+            except OSError as error:
+                mend = "set [dashboard] listen to a free port, or enabled = false"
+                text = f"{self._config.dashboard.listen}: {error.strerror or error}: {mend}"
+            if text != told:
+                log.warning("dashboard: %s", text)
+            told = text
             self._stopping.wait(_TRY_AGAIN_S)
 
     def _bind(self) -> socket.socket:
@@ -155,7 +158,7 @@ class Dashboard:
         )
 
     async def _serve(self, listener: socket.socket) -> None:
-        store = Store(self._config.database_path(), read_only=True)
+        store = Store(self._config.database_path(), read_only=True, on_damage=self._deliver)
         data = Data(self._config, store, self._live)
         hub = Hub(asyncio.get_running_loop(), self._config.base_topic(), data.add_spark)
         data.fill_sparks()

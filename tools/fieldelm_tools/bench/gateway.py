@@ -25,7 +25,7 @@ from typing import Any
 
 from fieldelm_gateway import documents
 
-from ..errors import FieldelmError
+from ..errors import FieldelmError, UsageError
 from .gateway_surroundings import PATIENCE_S, Modem, Nodes, Subscriber, bare_s, broker
 
 _WINDOW = 1000  # frames handed over and not yet answered: two of the gateway's rounds
@@ -73,6 +73,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure and print; 1 if a frame was lost or an id came twice."""
     found = []
+    if not all(1 <= nodes <= 65_535 for nodes in args.nodes):
+        raise UsageError("--nodes is from 1 to 65535")
+    if args.frames < 1 or args.seconds * args.rate < 100 or args.seconds <= 0:
+        raise UsageError(
+            "--frames is at least 1, and --seconds times --rate, the frames for the latencies, at least 100"
+        )
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out) as folder, broker(Path(folder)) as port:
         if not args.json:
             print("bare: Mosquitto alone, QoS 1, one publisher, one subscriber, the gateway's client")
