@@ -199,20 +199,25 @@ def _beyond(source: sqlite3.Connection, select: str, at: int) -> _Row | None:
 
 def _write(made: sqlite3.Connection, insert: str, rows: list[_Row]) -> bool:
     # whether all of them are rows such as can be. Raises sqlite3.Error
+    with contextlib.suppress(sqlite3.IntegrityError):
+        with _transaction(made):
+            made.executemany(insert, rows)
+        return True
     before = made.total_changes
-    made.execute("BEGIN")
-    try:
-        made.executemany(insert, rows)
-    except sqlite3.IntegrityError:
-        made.execute("ROLLBACK")
-        before = made.total_changes
-        made.execute("BEGIN")
+    with _transaction(made):
         for row in rows:
             with contextlib.suppress(sqlite3.IntegrityError):
                 made.execute(insert, row)
-    except sqlite3.Error:
-        if made.in_transaction:
+    return made.total_changes - before == len(rows)
+
+
+@contextlib.contextmanager
+def _transaction(made: sqlite3.Connection) -> Iterator[None]:
+    made.execute("BEGIN")
+    try:
+        yield
+        made.execute("COMMIT")
+    except BaseException:
+        if made.in_transaction:  # else SQLite has rolled back by itself
             made.execute("ROLLBACK")
         raise
-    made.execute("COMMIT")
-    return made.total_changes - before == len(rows)

@@ -322,6 +322,8 @@ def test_where_there_is_no_room_for_the_nodes_nothing_changes(path):
 
 def test_where_there_is_no_room_for_the_log_the_nodes_live_on(path):
     _fill(path, 12_000)
+    with contextlib.closing(Store(path)) as store, store.transaction():
+        store.write("INSERT INTO maintenance VALUES (NULL, 1, 'a', 1, 'Ada', 'mqtt', 'comment', NULL, '{}')")
     _damage(path, b"message/11000x")
     kilobytes = path.stat().st_size // 1024
     disk = path.parent / "disk"
@@ -342,6 +344,7 @@ def test_where_there_is_no_room_for_the_log_the_nodes_live_on(path):
     assert _rows(path, "PRAGMA integrity_check") == [("ok",)]
     assert _rows(path, "SELECT count(*) FROM node_key") == [(1,)]
     assert 1000 < _rows(path, "SELECT count(*) FROM outbox")[0][0] < 11_000
+    assert _rows(path, "SELECT who FROM maintenance") == [("Ada",)], "for which there is a page"
 
 
 @pytest.mark.parametrize("reader", ["the publisher", "the page"])
