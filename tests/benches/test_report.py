@@ -213,6 +213,7 @@ def result(**changes: float) -> dict[str, dict[str, object]]:
         "sigma": 4.0,
         "control": 0,
         "healthy": 1,
+        "still": 0,
         "named": 2,
         "learner": 30_000,
     } | changes
@@ -236,7 +237,8 @@ def result(**changes: float) -> dict[str, dict[str, object]]:
     suites = {
         "drift": [
             stream("silent to noisy, h", figure["moved"], watching_again=figure["again"]),
-            stream("2,000 stationary rows, noisy h"),
+            stream("2,000 stationary rows, noisy h", false=figure["still"], von_neumann_ratio=1.0),
+            stream("2,000 stationary rows, noisy m", false=3, von_neumann_ratio=0.2),
         ],
         "poison": [stream(f"{when} with", damage_auc=figure["poisoned"]) for when in ("relearned", "commissioned")],
         "idle": [stream("stopped", damage1_auc=1.0)],
@@ -285,6 +287,7 @@ def test_a_peer_that_is_sooner_by_false_alarms_beats_nobody() -> None:
         ("sigma", 6.1, "one band, 0.001 σ a row, days, nights, a stop: alarm; false alarms in 20,000 rows"),
         ("sigma", -1, "one band, 0.001 σ a row, days, nights, a stop: alarm; false alarms in 20,000 rows"),
         ("control", 1, "the same without wear, 1 runs: false alarms"),
+        ("still", 1, "1 times 2,000 stationary rows: false alarms"),
         ("named", 20, "eight sensor faults, 1 runs: windows until named; wrong or as a machine's"),
         ("healthy", 2, "30 healthy days, 1 seeds: false alarms a seed"),
         ("learner", 40_000, "all of it beside the model 64-22-64: bytes of heap on a 64-bit machine"),

@@ -11,7 +11,9 @@ import pytest
 from fieldelm_tools import cli
 from fieldelm_tools.bench import recorded_suites, suites
 from fieldelm_tools.bench.cooling_fan import CoolingFan, find
+from fieldelm_tools.bench.figures import von_neumann_ratio
 from fieldelm_tools.bench.node import Node, Settings
+from fieldelm_tools.bench.recorded_suites import stands_still
 from fieldelm_tools.bench.scenario import Outcome
 from fieldelm_tools.bench.streams import apart, bootstrap
 from fieldelm_tools.errors import UsageError
@@ -49,12 +51,20 @@ def test_a_machine_of_many_speeds_is_moved_without_an_alarm(fan: CoolingFan) -> 
 
 @pytest.mark.data
 def test_stationary_nodes_stay_quiet(fan: CoolingFan) -> None:
-    noisy, silent = (
-        run("drift", fan, "2,000 stationary rows, noisy"),
-        run("drift", fan, "2,000 stationary rows, silent"),
-    )
-    assert sum(outcome.false_alarms for outcome in noisy) == 0
-    assert sum(outcome.false_alarms > 0 for outcome in silent) <= 1  # of four
+    outcomes = run("drift", fan, suites.STATIONARY)
+    still = [outcome for outcome in outcomes if stands_still(outcome.more)]
+    assert len(still) == 5
+    assert sum(outcome.false_alarms for outcome in still) == 0, still
+    drifting = {outcome.scenario: outcome.more["von_neumann_ratio"] for outcome in outcomes if outcome not in still}
+    assert set(drifting) == {f"{suites.STATIONARY}, {which}" for which in ("silentA h", "silentA m", "noisy h")}
+
+
+def test_an_order_that_does_not_matter_has_a_von_neumann_ratio_of_one() -> None:
+    random = np.random.default_rng(1)
+    still = random.normal(size=(2000, 8))
+    assert von_neumann_ratio(still) == pytest.approx(1, abs=0.05)
+    slope = np.linspace(0, np.sqrt(12), 2000)[:, None]  # as much variance as the noise
+    assert von_neumann_ratio(still + slope) == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.data
@@ -187,7 +197,7 @@ class Spy(Node):
         ("drift", "moved, then damage1 m"),
         ("drift", "2,000 stationary rows, silentA l"),
         ("drift", "as recorded, noisy h"),
-        ("drift", "season of 3 dB"),
+        ("drift", "season of 3 dB, noisy m"),
         ("poison", "relearned with 20 % damaged rows, m damage1"),
         ("poison", "commissioned with 20 % damaged rows, m damage1"),
         ("idle", "stopped for 20,000 rows"),

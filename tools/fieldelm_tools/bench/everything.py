@@ -21,7 +21,7 @@ from typing import Any
 
 from .. import environment
 from ..errors import FieldelmError, UsageError
-from . import accuracy, accuracy_cli, life, report, targets
+from . import accuracy, accuracy_cli, life, meaning, report, targets
 from .ablation import ablate
 from .cooling_fan import CoolingFan
 from .suites import SUITES
@@ -180,6 +180,11 @@ def _ablation(fan: CoolingFan | None, _out: Path, _quick: bool) -> dict[str, Any
     return ablate(ABLATION_SUITES, fan, quick=True, seeds=ABLATION_SEEDS)
 
 
+def _threshold(fan: CoolingFan | None, _out: Path, quick: bool) -> dict[str, Any]:
+    assert fan is not None
+    return meaning.measure(fan, list(accuracy_cli.SEEDS[:1] if quick else accuracy_cli.SEEDS), quick)
+
+
 def _life(_fan: CoolingFan | None, out: Path, _quick: bool) -> None:
     life.draw(out)
 
@@ -207,6 +212,7 @@ PARTS: dict[str, Part] = {
     "life": _life,
     "ablation": _ablation,
     "suites": _suites,
+    "threshold": _threshold,
     "peers": _peers,
     "kernels": _other("kernels"),
     "kernel-growth": _other("kernels", "--sweep", "{out}/kernel-growth.svg"),
@@ -214,5 +220,5 @@ PARTS: dict[str, Part] = {
     "link": _other("link", "--plot", "{out}", quickly=("--nodes", "5", "--days", "1")),
 }
 """Name, and how it is made."""
-RECORDED = frozenset({"bands", "raw511", "ablation", "suites", "peers"})
+RECORDED = frozenset({"bands", "raw511", "ablation", "suites", "threshold", "peers"})
 """Parts that need the recordings."""

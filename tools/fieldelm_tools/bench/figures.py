@@ -43,6 +43,16 @@ def mean(of: list[Figures]) -> Figures:
     return Figures(*(float(v) for v in values))
 
 
+def von_neumann_ratio(blocks: Numbers) -> float:
+    """Mean square of the differences between successive rows over twice the rows' variance, each summed over the columns.
+
+    1 for rows whose order does not matter; below 0.5 more of the variance is trend than chance. J. von Neumann,
+    "Distribution of the ratio of the mean square successive difference to the variance", Ann. Math. Statist. 12(4), 1941.
+    """
+    successive = np.square(np.diff(blocks, axis=0)).mean(0).sum()
+    return float(successive / (2 * blocks.var(0, ddof=1).sum()))
+
+
 def peer_threshold(calibration: Numbers, logarithmic: bool) -> float:
     """The node's rule on a peer's calibration scores: mean + 4 sigma, widened by (1 + 2 / n).
 

@@ -5,19 +5,22 @@ rows that are mixed in from another run than those the model is tested on.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .cooling_fan import SPEEDS, CoolingFan
-from .figures import auc
+from .figures import auc, von_neumann_ratio
 from .node import Node, events, states
 from .scenario import CALIBRATE, COMMISSION, TRAIN, TROUBLE, Job, Outcome, Rows, event_row, live
-from .streams import apart, bootstrap, season
+from .streams import apart, block_means, bootstrap, season
 
 ARRIVAL = 96
 """Rows after a move in which no row comes twice."""
 AT_A_SPEED = 64
+STANDS_STILL = 0.5
+"""Least von Neumann ratio of a recording's blocks for which its stream is called stationary."""
 
 
 # drift
@@ -85,13 +88,20 @@ def moved_and_damaged(job: Job) -> Outcome:
 
 
 def stationary(job: Job) -> Outcome:
-    """Nothing happens for 2,000 rows."""
+    """Nothing happens for 2,000 rows; but whether a recording stands still is said by itself, not by its name."""
     fan, random = job.recorded(), job.random()
     place, speed = job.scenario.split()[-2:]
-    *commission, rest = apart(fan.recording(speed, "normal", place), COMMISSION, random)
+    recording = fan.recording(speed, "normal", place)
+    *commission, rest = apart(recording, COMMISSION, random)
     with Node(job.settings()) as node:
         live(node, commission)
-        return job.outcome(node.live(bootstrap(rest, 2000, random)), None, ())
+        ratio = round(von_neumann_ratio(block_means(np.log(np.maximum(recording, 1e-9)))), 2)
+        return job.outcome(node.live(bootstrap(rest, 2000, random)), None, (), von_neumann_ratio=ratio)
+
+
+def stands_still(more: Mapping[str, float | str]) -> bool:
+    """Whether the recording of a `stationary` stream varies from block to block more by chance than by trend."""
+    return float(more["von_neumann_ratio"]) >= STANDS_STILL
 
 
 def as_recorded(job: Job) -> Outcome:
@@ -107,7 +117,8 @@ def seasonal(job: Job) -> Outcome:
     """All bands of the upper half drift by 3 dB and back, in 6,000 rows; no alarm is wanted."""
     fan, random = job.recorded(), job.random()
     rows = 2000 if job.quick else 6000
-    *commission, rest = apart(fan.recording("m", "normal", "silentA"), COMMISSION, random)
+    place, speed = job.scenario.split()[-2:]
+    *commission, rest = apart(fan.recording(speed, "normal", place), COMMISSION, random)
     with Node(job.settings()) as node:
         live(node, commission)
         return job.outcome(node.live(season(bootstrap(rest, rows, random))), None, ())

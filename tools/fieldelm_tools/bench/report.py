@@ -177,12 +177,40 @@ def _by_suite(found: Sequence[Mapping[str, Any]]) -> list[Row]:
     ]
 
 
+def threshold(document: Mapping[str, Any]) -> list[Table]:
+    """What the factor of the threshold's margin is worth."""
+    rows = [
+        {
+            "factor": each["factor"],
+            "30 healthy days: rows above": each["month_above"],
+            "false alarms a month": each["month_false_alarms"],
+            "stationary recordings: rows above": each["still_above"],
+            "false alarms in all": each["still_false_alarms"],
+            "another session: rows above": each["session_above"],
+            "balanced accuracy": each["balanced_accuracy"],
+            "imbalance found at": each["part_of_growth"],
+        }
+        for each in document["threshold"]
+    ]
+    forms = {
+        "factor": "g",
+        "30 healthy days: rows above": ".4%",
+        "false alarms a month": ".2f",
+        "stationary recordings: rows above": ".2%",
+        "another session: rows above": ".1%",
+        "balanced accuracy": ".3f",
+        "imbalance found at": ".0%",
+    }
+    return [Table("threshold", rows, forms)]
+
+
 RENDER: dict[str, Callable[[Mapping[str, Any]], list[Table]]] = {
     "bands": tasks,
     "raw511": lambda document: tasks(document, "raw511"),
     "suites": suites,
     "peers": lambda document: peer_suites(document["peers"]),
     "ablation": ablation,
+    "threshold": threshold,
 }
 """Result → its tables."""
 

@@ -37,6 +37,13 @@ def apart(rows: Rows, counts: Sequence[int], random: np.random.Generator) -> lis
     return parts
 
 
+def block_means(rows: Rows) -> NDArray[np.float64]:
+    """Means of the successive blocks of a recording."""
+    count = len(rows) // BLOCK
+    means: NDArray[np.float64] = np.asarray(rows[: count * BLOCK], dtype=float).reshape(count, BLOCK, -1).mean(1)
+    return means
+
+
 def bootstrap(rows: Rows, count: int, random: np.random.Generator) -> Rows:
     """`count` rows in blocks of 16."""
     if len(rows) < BLOCK:

@@ -28,14 +28,15 @@ from .recorded_suites import (
 from .scenario import Job, Outcome
 
 JOBS = 2
+STATIONARY = "2,000 stationary rows"
 Scenario = Callable[[Job], Outcome]
 SUITES: dict[str, dict[str, tuple[Scenario, bool, int]]] = {
     "drift": {
         **{f"silent to noisy, {s}": (moved, True, 3) for s in "hmlo"},
         "silent to noisy at all speeds, one after the other": (moved_at_all_speeds, True, 3),
-        **{f"2,000 stationary rows, {p} {s}": (stationary, True, 1) for p in ("silentA", "noisy") for s in "hmlo"},
+        **{f"{STATIONARY}, {p} {s}": (stationary, True, 3) for p in ("silentA", "noisy") for s in "hmlo"},
         **{f"as recorded, {p} {s}": (as_recorded, True, 1) for p in ("silentA", "noisy") for s in "hmlo"},
-        "season of 3 dB": (seasonal, True, 2),
+        **{f"season of 3 dB, {p} m": (seasonal, True, 3) for p in ("silentA", "noisy")},
         **{f"moved, then {d} {s}": (moved_and_damaged, True, 3) for d in ("damage1", "damage2") for s in "hml"},
     },
     "poison": {
