@@ -182,7 +182,7 @@ def _ablation(fan: CoolingFan | None, _out: Path, _quick: bool) -> dict[str, Any
 
 def _threshold(fan: CoolingFan | None, _out: Path, quick: bool) -> dict[str, Any]:
     assert fan is not None
-    return meaning.measure(fan, list(accuracy_cli.SEEDS[:1] if quick else accuracy_cli.SEEDS), quick)
+    return meaning.measure(fan, list(accuracy_cli.SEEDS[: 1 if quick else 3]), quick)
 
 
 def _life(_fan: CoolingFan | None, out: Path, _quick: bool) -> None:
