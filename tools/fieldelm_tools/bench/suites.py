@@ -36,7 +36,7 @@ SUITES: dict[str, dict[str, tuple[Scenario, bool, int]]] = {
         "silent to noisy at all speeds, one after the other": (moved_at_all_speeds, True, 3),
         **{f"{STATIONARY}, {p} {s}": (stationary, True, 3) for p in ("silentA", "noisy") for s in "hmlo"},
         **{f"as recorded, {p} {s}": (as_recorded, True, 1) for p in ("silentA", "noisy") for s in "hmlo"},
-        **{f"season of 3 dB, {p} m": (seasonal, True, 3) for p in ("silentA", "noisy")},
+        **{f"season of 3 dB, {p} m": (seasonal, True, 8) for p in ("silentA", "noisy")},
         **{f"moved, then {d} {s}": (moved_and_damaged, True, 3) for d in ("damage1", "damage2") for s in "hml"},
     },
     "poison": {
