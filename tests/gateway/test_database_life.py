@@ -3,22 +3,25 @@
 import contextlib
 import os
 import random
+import re
 import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from gateway_bench import START_MS
 from gateway_brokers import wait_for
 
 from fieldelm import codes, payloads
-from fieldelm_gateway import backup, config, database, retention, salvage
+from fieldelm_gateway import backup, config, database, numbers, retention, salvage
 from fieldelm_gateway.clock import Instant
 from fieldelm_gateway.errors import DatabaseError, UsageError
 from fieldelm_gateway.store import Store
+from fieldelm_tools.cli import main
 
 DAY_MS = 86_400_000
 
@@ -142,6 +145,19 @@ from fieldelm_tools.cli import main
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 sys.exit(main(["gateway", *sys.argv[1:]]))
 """
+
+
+def test_after_the_restore_that_the_page_shows_the_gateway_answers(bench):
+    copy = backup.write(bench.path, bench.folder / "copy.db", bench.config.gateway.number)
+    bench.close()
+    path = bench.folder / "gateway.toml"
+    path.write_text(f'[database]\npath = "{bench.path}"\n')
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "install.md"
+    (shown,) = re.findall(r"fieldelm (gateway restore .*)", page.read_text())
+    words = [str(copy) if word.endswith(".db") else word for word in shown.partition("#")[0].split()]
+    assert main([*words, "--config", str(path)]) == 0
+    with contextlib.closing(Store(bench.path)) as store:
+        assert numbers.answers_as(store, config.load(path)) not in (None, bench.config.gateway.number)
 
 
 @pytest.mark.parametrize("what", ["backup", "restore"])
