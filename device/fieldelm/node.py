@@ -99,14 +99,28 @@ class Node:
         if file is None:
             return False
         with file:
-            return self.watcher.load(file, self._model.length)
+            if not self.watcher.load(file, self._model.length):
+                return False
+        if self._is_model():
+            return True
+        self.watcher.commission()
+        return False
+
+    def _is_model(self):
+        # of other firmware, or damaged at a gateway: the kernels would refuse each row, and the node would fail at each start
+        try:
+            self.watcher.model.rescore()
+            return True
+        except ValueError as error:
+            self.say("model", {"problem": str(error)})
+            return False
 
     def adopt_model(self):
         """Store the model that has come over the air and is in the watcher's buffers, and go on with it.
 
         False if that fails: the node goes on with the model that it stored last, or learns one.
         """
-        if self.stored(self._model, self.watcher.snapshot.save(0)) and self._restore_model():
+        if self._is_model() and self.stored(self._model, self.watcher.snapshot.save(0)) and self._restore_model():
             return True
         self.return_to_stored_model()
         return False

@@ -6,7 +6,7 @@ import struct
 from binascii import crc32
 
 from bench import Board, configuration
-from fieldelm import codes, frame
+from fieldelm import codes, frame, kernels
 from fieldelm.model_codec import Packer
 from fieldelm.node import Node
 from keeper import Keeper
@@ -271,3 +271,36 @@ def test_a_command_that_answers_the_result_is_not_forgotten_with_it():
     ask(node, PUT, struct.pack("<IH", crc32(first), len(first)))
     assert keeper.results == ["taken", "taken"]
     assert abs(node.watcher.model.weight[0] / weight - 1) < 1e-3
+
+
+def spoilt(data):
+    """A model whose header the kernels do not take: by another firmware, or damaged on a gateway."""
+    data = bytearray(data)
+    at = data.index(struct.pack("<HH", 64, 22), 20) if kernels.NAME == "native" else 0
+    data[at] ^= 1
+    return bytes(data)
+
+
+def test_what_the_kernels_do_not_take_for_a_model_is_refused_and_the_nodes_own_stays():
+    node, keeper = commissioned()
+    before = list(node.watcher.model.weight)
+    keeper.hands_out = spoilt(packed(node))
+    ask(node, PUT, struct.pack("<IH", crc32(keeper.hands_out), len(keeper.hands_out)))
+    assert keeper.results == ["refused"]
+    live(node)
+    assert node.watcher.state == "watching" and list(node.watcher.model.weight) == before
+    again = restarted(node)
+    live(again)
+    assert again.model_restored and again.watcher.state == "watching"
+
+
+def test_a_stored_model_that_the_kernels_do_not_take_is_learned_anew():
+    node, _ = commissioned()
+    if kernels.NAME != "native":
+        return  # in Python any numbers are a model
+    node.watcher.model.buffers()[0][0] ^= 1
+    node.save_model()
+    again = restarted(node)
+    assert not again.model_restored and again.watcher.state == "commissioning"
+    while again.watcher.state != "watching":
+        live(again)
