@@ -74,7 +74,6 @@ class Features:
     def __init__(self, sense, rate_hz, axes, g_per_count):
         self.kind = sense["kind"]
         self.settled = 0  # rows that have set floor, centre and scale so far
-        self._first = None  # those rows, until they are enough
         self.rms_g = float("nan")
         self.rms_velocity = float("nan")
         self.chosen = None  # axes of a waveform
@@ -160,8 +159,11 @@ class Features:
         variance, self.rms_velocity = self._waveform.measure(row)
         self.rms_g = sqrt(max(variance, 0.0)) * self._g_per_count
 
-    def settle(self):
-        """Let the row in ``x`` take part in floor, centre and scale; True once they are set."""
+    def settle(self, room):
+        """Let the row in ``x`` take part in floor, centre and scale; True once they are set.
+
+        ``room``: buffers of as many float32 as ``x``, one for each such row, lent until they are set.
+        """
         self.settled += 1
         n = self.settled
         x = self.x
@@ -177,35 +179,32 @@ class Features:
                 for i in range(self.n):  # the next rows have them as lags
                     x[i] = self._standardised(i % self.inputs, x[i]) if i < n * self.inputs else 0.0
         else:
-            self._first = (self._first or []) + [x[:]]
+            room[n - 1][:] = x
             if n == self.settle_rows:
-                self._set_floor()
+                self._set_floor(room)
         return n >= self.settle_rows
 
     def _standardised(self, i, value):
         limit = defaults.STANDARD_LIMIT
         return min(max((value - self.center[i]) / self.spread[i], -limit), limit)
 
-    def _alike(self):
+    def _alike(self, rows):
         # the two of the first rows that are nearest to each other: one may have been a stranger
         least = None
-        for one in self._first:
-            for other in self._first:
-                if one is other:
-                    break
+        for j in range(self.settled):
+            for k in range(j):
                 square = 0.0
                 for i in range(self.n):
-                    square += (one[i] - other[i]) ** 2
+                    square += (rows[j][i] - rows[k][i]) ** 2
                 if least is None or square < least:
                     least = square
-                    alike = one, other
+                    alike = rows[j], rows[k]
         return alike
 
-    def _set_floor(self):
+    def _set_floor(self, rows):
         levels = self.center
         power = self.kind == "waveform"
-        one, other = self._alike() if self.settled > 1 else self._first * 2
-        self._first = None
+        one, other = self._alike(rows)
         for i in range(self.n):
             levels[i] = (exp(one[i]) + exp(other[i])) / 2
         middle = sorted(levels)[self.n // 2] or sum(levels) / self.n
@@ -255,7 +254,6 @@ class Features:
     def reset(self):
         """Forget floor, centre and scale: the next rows settle them again."""
         self.settled = 0
-        self._first = None
         for i in range(self.n):
             self.center[i] = 0.0
             self.x[i] = 0.0

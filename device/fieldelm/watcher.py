@@ -229,7 +229,7 @@ class Watcher:
         place = self._place
         self.verdict = "uncertain"  # who learns does not judge
         if features.settled < features.settle_rows:
-            features.settle()
+            features.settle(self.modes.centers)  # there are no conditions yet
             place.settle()
             return
         if not place.fresh and self._went_back(features.x):
