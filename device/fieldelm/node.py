@@ -77,7 +77,6 @@ class Node:
         self._trace = None  # what a gateway wants to see: picture, kind, number of its wish
         self._service_until_ms = None  # somebody works on the machine: nothing is sensed, learned or decided
         now = self.clock.now_ms()
-        self.started_ms = now
         self._next_window_ms = now
         self._next_status_ms = now
         self._last_status_ms = now - _STATUS_SPACING_MS

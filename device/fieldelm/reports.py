@@ -105,7 +105,7 @@ def status(node):
             "lost_events": node.events.lost,
             "heartbeat_s": node.heartbeat_ms // 1000,
             "window_period_s": node.period_ms // 1000,
-            "uptime_h": (node.clock.now_ms() - node.started_ms) // 3600000,
+            "uptime_h": node.clock.now_ms() // 3600000,
             "downlink_snr": -128 if snr is None else max(snr // 4, -127),
         },
     )

@@ -7,12 +7,12 @@ middle of a write the other file still holds the generation before. Flash wear i
 import os
 import struct
 from binascii import crc32
-from errno import ENOENT
 
 from micropython import const
 
 _TRAILER = const(12)  # generation u32, length u32, CRC-32 of all before it
 _CHUNK = const(64)
+_ENOENT = const(2)  # in OSError: there is no such file
 
 COUNTER_BLOCK = const(256)  # frame counters and event sequences reserved with one write
 _SEQUENCE_BLOCK = const(16)  # small, since a gateway can follow a leap of 32,767 at most
@@ -57,7 +57,7 @@ class Record:
         try:
             size = os.stat(path)[6]
         except OSError as error:
-            return -1 if error.errno == ENOENT else -2
+            return -1 if error.errno == _ENOENT else -2
         length = size - _TRAILER
         if length < 0:
             return -3

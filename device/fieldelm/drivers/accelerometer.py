@@ -10,7 +10,7 @@ import time
 from micropython import const
 
 WATERMARK = const(16)  # half of the FIFO: as long for the processor to come as to read
-FIFO_SAMPLES = const(32)
+_FIFO_SAMPLES = const(32)
 
 _SETTLE = const(8)  # samples after start that are not used: filters settle
 _ATTEMPTS = const(3)
@@ -40,7 +40,7 @@ class Accelerometer:
         self._skip = 0
         self._over = False
         self._broken = False
-        self._fifo_us = int(FIFO_SAMPLES * 1000000 / rate_hz)
+        self._fifo_us = int(_FIFO_SAMPLES * 1000000 / rate_hz)
         self._wait_ms = max(int(WATERMARK * 500 / rate_hz), 1)
         self._patience_ms = 4 * int(WATERMARK * 1000 / rate_hz) + 100
         self._first_us = self._last_us = self._first_at = 0
@@ -152,13 +152,8 @@ class Accelerometer:
             self._seen += waiting
             self._last_us = began_us
             # a FIFO that ran over while it was read has cleared its mark by being read
-            free_us = self._fifo_us - waiting * self._fifo_us // FIFO_SAMPLES
+            free_us = self._fifo_us - waiting * self._fifo_us // _FIFO_SAMPLES
             if time.ticks_diff(time.ticks_us(), began_us) > free_us:
                 self._over = True
         except Exception:  # in an interrupt: nobody else would hear of it
             self._broken = True
-
-    def stop(self):
-        """End a window before it is full, and put the chip to rest."""
-        self._out = None
-        self._stop()

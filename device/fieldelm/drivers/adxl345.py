@@ -31,7 +31,6 @@ _INT_OVERRUN = const(0x01)
 RATES = (6.25, 12.5, 25, 50, 100, 200, 400, 800, 1600, 3200)  # Hz; the first one's code in BW_RATE is 6
 I2C_MAX_HZ = const(800)  # "I2C": at 400 kHz; SPI needs 2 MHz for 3,200 Hz
 RANGES = (2, 4, 8, 16)  # g, in the order of their codes in DATA_FORMAT
-ADDRESSES = (0x53, 0x1D)  # SDO low, high
 
 
 class Adxl345(Accelerometer):

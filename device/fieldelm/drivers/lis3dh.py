@@ -30,7 +30,6 @@ _OVERRUN = const(0x40)
 # Hz: code of CTRL_REG1; 1,600 and 5,376 Hz have 8 bits only
 RATES = {10: 2, 25: 3, 50: 4, 100: 5, 200: 6, 400: 7, 1344: 9}
 RANGES = {2: (0, 1), 4: (1, 2), 8: (2, 4), 16: (3, 12)}  # g: code of CTRL_REG4, mg per count of 12 bits (table 4)
-ADDRESSES = (0x18, 0x19)  # SA0 low, high
 
 
 class Lis3dh(Accelerometer):

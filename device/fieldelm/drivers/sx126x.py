@@ -60,18 +60,20 @@ _RX = const(5)
 # longest by 8.3.1 is 3.5 ms (cold start); a full calibration takes as long, and the TCXO's start comes on top
 _BUSY_MS = const(20)
 _STEPS_PER_MS = const(64)  # of 15.625 us
-_TCXO_MV = (1600, 1700, 1800, 2200, 2400, 2700, 3000, 3300)  # 13.3.6
-_BANDWIDTHS = ("7.8", "10.4", "15.6", "20.8", "31.25", "41.7", "62.5", "125", "250", "500")
-_BANDWIDTH_CODES = b"\x00\x08\x01\x09\x02\x0a\x03\x04\x05\x06"  # 13.4.5.2
-_IMAGE_BANDS = (  # 9.2.1: from kHz, to kHz, bytes of CalibrateImage
-    (430000, 440000, 0x6B, 0x6F),
-    (470000, 510000, 0x75, 0x81),
-    (779000, 787000, 0xC1, 0xC5),
-    (863000, 870000, 0xD7, 0xDB),
-    (902000, 928000, 0xE1, 0xE9),
+_TCXO_MV = const((1600, 1700, 1800, 2200, 2400, 2700, 3000, 3300))  # 13.3.6
+_BANDWIDTHS = const(("7.8", "10.4", "15.6", "20.8", "31.25", "41.7", "62.5", "125", "250", "500"))
+_BANDWIDTH_CODES = const(b"\x00\x08\x01\x09\x02\x0a\x03\x04\x05\x06")  # 13.4.5.2
+_IMAGE_BANDS = const(
+    (  # 9.2.1: from kHz, to kHz, bytes of CalibrateImage
+        (430000, 440000, 0x6B, 0x6F),
+        (470000, 510000, 0x75, 0x81),
+        (779000, 787000, 0xC1, 0xC5),
+        (863000, 870000, 0xD7, 0xDB),
+        (902000, 928000, 0xE1, 0xE9),
+    )
 )
 # 13.1.14.1, optimal settings: dBm, PaDutyCycle, HpMax, what SetTxParams takes for that power
-_PA_TABLE = ((14, 0x02, 0x02, 22), (17, 0x02, 0x03, 22), (20, 0x03, 0x05, 22), (22, 0x04, 0x07, 22))
+_PA_TABLE = const(((14, 0x02, 0x02, 22), (17, 0x02, 0x03, 22), (20, 0x03, 0x05, 22), (22, 0x04, 0x07, 22)))
 
 
 class SX126x(SX126xBus):

@@ -15,16 +15,18 @@ _GET_IRQ = const(0x12)
 _CLEAR_IRQ = const(0x02)
 _GET_ERRORS = const(0x17)
 
-_ERRORS = (  # 13.6.1
-    "RC 64k calibration",
-    "RC 13M calibration",
-    "PLL calibration",
-    "ADC calibration",
-    "image calibration",
-    "crystal oscillator did not start",
-    "PLL did not lock",
-    "",
-    "power amplifier did not ramp",
+_ERRORS = const(
+    (  # 13.6.1
+        "RC 64k calibration",
+        "RC 13M calibration",
+        "PLL calibration",
+        "ADC calibration",
+        "image calibration",
+        "crystal oscillator did not start",
+        "PLL did not lock",
+        "",
+        "power amplifier did not ramp",
+    )
 )
 
 

@@ -74,18 +74,20 @@ _CHIP_VERSION = const(0x12)
 _LOW_BAND_BELOW_KHZ = const(525000)  # the bands up to 525 MHz are on the low-frequency port
 
 # RegModemConfig1, bits 7..4
-_BANDWIDTHS = ("7.8", "10.4", "15.6", "20.8", "31.25", "41.7", "62.5", "125", "250", "500")
+_BANDWIDTHS = const(("7.8", "10.4", "15.6", "20.8", "31.25", "41.7", "62.5", "125", "250", "500"))
 # errata 2.3: RegIfFreq1 and how far to tune above the channel, Hz, by bandwidth code
-_SPURIOUS = (
-    (0x48, 7810),
-    (0x44, 10420),
-    (0x44, 15620),
-    (0x44, 20830),
-    (0x44, 31250),
-    (0x44, 41670),
-    (0x40, 0),
-    (0x40, 0),
-    (0x40, 0),
+_SPURIOUS = const(
+    (
+        (0x48, 7810),
+        (0x44, 10420),
+        (0x44, 15620),
+        (0x44, 20830),
+        (0x44, 31250),
+        (0x44, 41670),
+        (0x40, 0),
+        (0x40, 0),
+        (0x40, 0),
+    )
 )
 
 
