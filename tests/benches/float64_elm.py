@@ -8,7 +8,7 @@ It is what the kernels in fixed point are measured by, so it is written from doc
 from array import array
 from math import exp
 
-from fieldelm import defaults
+from fieldelm import defaults, kernels
 from fieldelm.fixed_elm import FixedElm
 from fieldelm.kernels_py import _next as next_word, _register as register
 
@@ -68,7 +68,7 @@ class Float64Elm(FixedElm):
 
     def _check(self, x):
         # the kernels' activations of the first row, in units of 2^-11, are these
-        super().score_row(x)
+        kernels.fixed_score(self._model, self._work, x, self.out)
         size = 64
         while size < self.n or size < self.h:
             size *= 2

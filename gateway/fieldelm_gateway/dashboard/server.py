@@ -108,7 +108,11 @@ class Dashboard:
     """Serves the page until it is stopped."""
 
     def __init__(
-        self, config: GatewayConfig, live: Live, deliver: Callable[[Request | DamagedError], None], alive: Callable[[], bool]
+        self,
+        config: GatewayConfig,
+        live: Live,
+        deliver: Callable[[Request | DamagedError], None],
+        alive: Callable[[], bool],
     ) -> None:
         """`alive`: whether the core thread works. Raises ConfigError if there is no token."""
         self._config = config
