@@ -8,7 +8,7 @@ It is what the kernels in fixed point are measured by, so it is written from doc
 from array import array
 from math import exp
 
-from fieldelm import defaults
+from fieldelm import defaults, kernels
 from fieldelm.fixed_elm import FixedElm
 from fieldelm.kernels_py import _next as next_word, _register as register
 
@@ -58,17 +58,19 @@ class Float64Elm(FixedElm):
         self._beta = [[0.0] * self.n for _ in range(self.h)]
         self._p = [[variance * (i == j) for j in range(self.h)] for i in range(self.h)]
         self._since = 0
+        self._inverse = None
         self._checked = False
 
     def reopen(self, variance):
         """P += variance I."""
         self._since = 0
+        self._inverse = None
         for i in range(self.h):
             self._p[i][i] += variance
 
     def _check(self, x):
         # the kernels' activations of the first row, in units of 2^-11, are these
-        super().score_row(x)
+        kernels.fixed_score(self._model, self._work, x, self.out)
         size = 64
         while size < self.n or size < self.h:
             size *= 2
@@ -92,24 +94,33 @@ class Float64Elm(FixedElm):
         self.learn_scored()
 
     def _explain(self, x):
-        # (beta beta' + variance rows P) c = beta x, by Gaussian elimination
+        # (beta beta' + variance rows P) c = beta x
+        beta, h = self._beta, self.h
+        if self._inverse is None:
+            self._inverse = self._invert()
+        b = [sum([a * value for a, value in zip(row, x)]) for row in beta]
+        for i in range(h):
+            c = sum([a * value for a, value in zip(self._inverse[i], b)])
+            x = [value - c * a for value, a in zip(x, beta[i])]
+        self._residuals = x
+
+    def _invert(self):
+        # by Gauss and Jordan
         beta, h = self._beta, self.h
         prior = max(self._since, 1) * defaults.VARIANCE_FLOOR**2
-        lines = []
+        lines = [[0.0] * h + [1.0 * (i == j) for j in range(h)] for i in range(h)]
         for i in range(h):
-            line = [sum([a * b for a, b in zip(beta[i], beta[j])]) + prior * self._p[i][j] for j in range(h)]
-            line.append(sum([a * b for a, b in zip(beta[i], x)]))
-            lines.append(line)
+            for j in range(i + 1):
+                value = sum([a * b for a, b in zip(beta[i], beta[j])]) + prior * self._p[i][j]
+                lines[i][j] = lines[j][i] = value
         for i in range(h):
-            for j in range(i + 1, h):
-                part = lines[j][i] / lines[i][i]
-                lines[j] = [a - part * b for a, b in zip(lines[j], lines[i])]
-        c = [0.0] * h
-        for i in range(h - 1, -1, -1):
-            c[i] = (lines[i][h] - sum([lines[i][j] * c[j] for j in range(i + 1, h)])) / lines[i][i]
-        for a, row in zip(c, beta):
-            x = [value - a * b for value, b in zip(x, row)]
-        self._residuals = x
+            pivot = lines[i][i]
+            lines[i] = line = [a / pivot for a in lines[i]]
+            for j in range(h):
+                if j != i:
+                    part = lines[j][i]
+                    lines[j] = [a - part * b for a, b in zip(lines[j], line)]
+        return [line[h:] for line in lines]
 
     def _forward(self, x):
         given = x
@@ -155,4 +166,5 @@ class Float64Elm(FixedElm):
             p[i] = [(b - k * c) / forgetting for b, c in zip(p[i], u)]
         self.rows += 1
         self._since += 1
+        self._inverse = None
         return True

@@ -74,7 +74,7 @@ LINES = {
     "score_511_22": "score, 511-22-511",
     "learn_511_22": "score and update, 511-22-511",
     "explain_64_22": "explained score, 64-22-64",
-    "invert_64_22": "its inverse, in floats",
+    "invert_64_22": "the inverse for it, in floats",
     "window_to_decision": "1,024 samples to decision and update, 64-22-64",
 }
 
