@@ -106,10 +106,12 @@ class FixedElm:
             kernels.fixed_score(self._model, self._work, x, self.out)
         else:
             if self._fresh <= 0:
-                self._variance[0] = defaults.VARIANCE_FLOOR * defaults.VARIANCE_FLOOR
+                rows = self._model[_ROWS]
+                # of rows that are forgotten P counts the newest 1 / (1 - lambda)
+                forgotten = max(rows * (1 - self._params[3]), 1)
+                self._variance[0] = defaults.VARIANCE_FLOOR * defaults.VARIANCE_FLOOR / forgotten
                 kernels.fixed_invert(self._model, self._variance, explainer)
                 # a row moves beta by about 1 / rows, and the score by the square of that
-                rows = self._model[_ROWS]
                 self._fresh = max(min(rows >> 4, (rows >> 9) ** 2), 1)
             kernels.fixed_explain(self._model, self._work, x, explainer, self.out)
         return self._sum()

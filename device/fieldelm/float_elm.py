@@ -113,7 +113,9 @@ class FloatElm:
         n = self.n
         beta = self.beta
         factor = self._factor
-        prior = defaults.VARIANCE_FLOOR * defaults.VARIANCE_FLOOR * max(self._since, 1)
+        rows = max(self._since, 1)
+        rows /= max(rows * (1 - self._forgetting[0]), 1)  # as in fixed_elm
+        prior = defaults.VARIANCE_FLOOR * defaults.VARIANCE_FLOOR * rows
         row = 0
         for j in range(self.h):
             other = 0

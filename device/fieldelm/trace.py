@@ -33,6 +33,7 @@ class Trace:
         self.total = features.n
         self._values = values = floats(features.n)
         if residuals:
+            watcher.model.score_row(features.x)  # a row that was learned has left other residuals behind
             e = watcher.model.e
             weight = watcher.model.weight
             for i in range(features.n):

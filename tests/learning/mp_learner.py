@@ -8,6 +8,7 @@ from array import array
 from fieldelm import defaults
 from fieldelm.elm import OsElm
 from fieldelm.features import FeatureError, Features, band_edges
+from fieldelm.trace import Trace
 from fieldelm.watcher import Watcher
 
 BINS = 256
@@ -670,3 +671,30 @@ def test_defaults_agree_with_each_other():
     assert defaults.SUSPECT_OF_8 <= defaults.DECIDE_OF_8 <= defaults.DECIDE_ROWS
     assert defaults.UNCERTAIN < 1 and defaults.SUSPECT_EVIDENCE < defaults.EVIDENCE
     assert defaults.RELEARN_CALIBRATION_ROWS > 4  # the first four only set variances
+
+
+def test_a_trace_of_a_row_that_was_learned_shows_what_its_score_was_made_of():
+    watcher, machine = commissioned()
+    watcher.step(machine.spectrum(), 0)
+    assert watcher.model.learn_scored()
+    values = list(Trace(watcher, 1, 0.0)._values)
+    model = watcher.model
+    model.score_row(watcher.features.x)
+    for value, e, weight in zip(values, model.e, model.weight):
+        assert abs(value - 100 * e * math.sqrt(weight)) < 0.01
+
+
+def test_a_model_that_forgets_explains_rows_as_well_after_thousands_of_them():
+    model, noise, x = OsElm(32, 8, 1, forgetting_factor=0.95), Noise(3), array("f", bytes(4 * 32))
+    means = []
+    for r in range(4000):
+        load = noise.normal()
+        for i in range(32):
+            x[i] = 0.3 * load * (i % 7 - 3) + 0.1 * noise.normal()
+        if r in (100, 3900):
+            means.append(0.0)
+        if 100 <= r < 200 or r >= 3900:
+            means[-1] += model.score_row(x) / 100
+        else:
+            model.learn_row(x)
+    assert means[1] < 1.3 * means[0], means
