@@ -226,7 +226,9 @@ class Features:
             inputs = self.inputs
             for i in range(self.n - 1, inputs - 1, -1):
                 before = x[i - inputs]
-                x[i] = before if -_NUMBER < before < _NUMBER else 0.0  # one that is none is so in its own row only
+                if not -_NUMBER < before < _NUMBER:  # one that is none is so in its own row only
+                    before = 0.0 if settled else self.center[i % inputs]
+                x[i] = before
             for i in range(inputs):
                 x[i] = self._standardised(i, row[i]) if settled else row[i]
             return
