@@ -673,7 +673,6 @@ def test_defaults_agree_with_each_other():
     assert defaults.RELEARN_CALIBRATION_ROWS > 4  # the first four only set variances
 
 
-<<<<<<< ours
 def test_a_trace_of_a_row_that_was_learned_shows_what_its_score_was_made_of():
     watcher, machine = commissioned()
     watcher.step(machine.spectrum(), 0)
@@ -699,7 +698,8 @@ def test_a_model_that_forgets_explains_rows_as_well_after_thousands_of_them():
         else:
             model.learn_row(x)
     assert means[1] < 1.3 * means[0], means
-=======
+
+
 def test_a_value_that_is_no_number_while_the_scale_is_set_is_no_lag_of_the_rows_that_are_learned():
     config, noise = settings(kind="features", inputs=3, train=64, calibration=32), Noise(2)
     config["sense"]["lags"] = 3
@@ -713,4 +713,3 @@ def test_a_value_that_is_no_number_while_the_scale_is_set_is_no_lag_of_the_rows_
         if watcher.features.settled == watcher.features.settle_rows:
             lags = list(watcher.features.x)[3:]
             assert max([abs(x) for x in lags]) < 5, (r, lags)
->>>>>>> theirs
