@@ -68,7 +68,7 @@ class Node:
         self.watcher.set_on_wait(getattr(board, "feed", None))
         self.model_restored = self._restore_model()
         self._battery_is_low = False
-        self._sensor_silent = False
+        self._sensor_problem = None
         self.fault_at_start = getattr(board, "reports_fault", None)
         self._reported_state = None
         self.transfer = None  # of a model over the air; most nodes never need it, and memory is scarce
@@ -202,12 +202,15 @@ class Node:
         """Take one window and judge it. Raises EOFError when a recording has ended."""
         try:
             got = self.board.sensor.read(self._window)
-            self.fault_at_start = None
+            self.fault_at_start = problem = None
         except OSError as error:
             got = 0
-            if not self._sensor_silent:
-                self.say("sensor", {"problem": str(error)})
-        self._sensor_silent = not got
+            problem = str(error)
+            if (
+                problem != self._sensor_problem
+            ):  # what fails in the middle of a window says less than what fails at its start
+                self.say("sensor", {"problem": problem})
+        self._sensor_problem = problem
         now = self.clock.now_ms()
         w = self.watcher
         w.step(self._window if got else None, now)
